@@ -1,0 +1,220 @@
+//! Strong signatures in inline scripts: one automaton over every vendor's literals, fed piece by piece.
+//!
+//! Text and literals are normalised alike: white space goes, every kind of quote is `'`, and the
+//! escapes of JavaScript strings (`\x66`, `\u0066`, `\/`) are read. What hides better than that is
+//! for the browser's own wall, not for a text matcher.
+
+use std::sync::Arc;
+
+use aho_corasick::{
+    Anchored, MatchKind,
+    automaton::{Automaton, StateID},
+    dfa::DFA,
+};
+
+use super::{Hits, Rule, RuleId, vendor::What};
+
+/// The compiled signatures of every vendor.
+#[derive(Debug)]
+pub(super) struct Signatures {
+    /// `None` where no vendor has a signature.
+    automaton: Option<Arc<DFA>>,
+    start: StateID,
+    literals: usize,
+    clauses: Vec<Clause>,
+    longest: usize,
+}
+
+/// One group of literals that together are a hit.
+#[derive(Debug)]
+struct Clause {
+    rule: RuleId,
+    all: Vec<usize>,
+    unless: Vec<usize>,
+}
+
+impl Signatures {
+    pub(super) fn compile(rules: &[Rule]) -> Self {
+        let mut literals: Vec<Vec<u8>> = Vec::new();
+        let mut number = |literal: &str| {
+            let normal = normalise(literal.as_bytes());
+            literals.iter().position(|known| *known == normal).unwrap_or_else(|| {
+                literals.push(normal);
+                literals.len() - 1
+            })
+        };
+        let mut clauses = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let What::Inline { any, unless } = &rule.what else { continue };
+            let unless: Vec<usize> = unless.iter().map(|literal| number(literal)).collect();
+            for group in any {
+                let all = group.iter().map(|literal| number(literal)).collect();
+                clauses.push(Clause { rule: RuleId(index as u16), all, unless: unless.clone() });
+            }
+        }
+        let automaton = DFA::builder().match_kind(MatchKind::Standard).build(&literals).ok().filter(|_| !literals.is_empty());
+        let start = automaton.as_ref().and_then(|dfa| dfa.start_state(Anchored::No).ok()).unwrap_or_default();
+        Self {
+            automaton: automaton.map(Arc::new),
+            start,
+            longest: literals.iter().map(Vec::len).max().unwrap_or(0),
+            literals: literals.len(),
+            clauses,
+        }
+    }
+
+    pub(super) fn scanner(&self) -> InlineScanner<'_> {
+        InlineScanner {
+            signatures: self,
+            state: self.start,
+            found: vec![false; self.literals],
+            normaliser: Normaliser::default(),
+            any: false,
+        }
+    }
+}
+
+/// Matches one inline script's text, in as many pieces as it comes.
+pub struct InlineScanner<'p> {
+    signatures: &'p Signatures,
+    state: StateID,
+    found: Vec<bool>,
+    normaliser: Normaliser,
+    any: bool,
+}
+
+impl InlineScanner<'_> {
+    /// Reads the next piece.
+    pub fn feed(&mut self, text: &[u8]) {
+        let Some(automaton) = &self.signatures.automaton else { return };
+        let (state, found, any) = (&mut self.state, &mut self.found, &mut self.any);
+        self.normaliser.feed(text, |byte| {
+            *state = automaton.next_state(Anchored::No, *state, byte);
+            if automaton.is_special(*state) && automaton.is_match(*state) {
+                for index in 0..automaton.match_len(*state) {
+                    found[automaton.match_pattern(*state, index).as_usize()] = true;
+                    *any = true;
+                }
+            }
+        });
+    }
+
+    /// The rules hit by what was read so far, whatever may follow: `unless` is not yet an excuse.
+    pub fn hits_so_far(&self) -> Hits {
+        self.hits(|_| true)
+    }
+
+    /// The rules hit by the whole text.
+    pub fn finish(&self) -> Hits {
+        self.hits(|clause| !clause.unless.iter().any(|&literal| self.found[literal]))
+    }
+
+    /// The longest literal in bytes after normalising: what may be split between two pieces.
+    pub fn longest_literal(&self) -> usize {
+        self.signatures.longest
+    }
+
+    fn hits(&self, counts: impl Fn(&Clause) -> bool) -> Hits {
+        let mut hits = Hits::none();
+        if self.any {
+            let complete = |clause: &&Clause| clause.all.iter().all(|&literal| self.found[literal]) && counts(clause);
+            self.signatures.clauses.iter().filter(complete).for_each(|clause| hits.push(clause.rule));
+        }
+        hits
+    }
+}
+
+fn normalise(text: &[u8]) -> Vec<u8> {
+    let mut normal = Vec::with_capacity(text.len());
+    Normaliser::default().feed(text, |byte| normal.push(byte));
+    normal
+}
+
+/// Where the normaliser stands between two bytes.
+#[derive(Clone, Copy, Debug, Default)]
+enum Normaliser {
+    #[default]
+    Text,
+    /// After a backslash.
+    Escape,
+    /// Inside `\x..`, `\u....` or `\u{...}`: the digits' value, how many are still to come
+    /// (`None` inside braces).
+    Digits { value: u32, left: Option<u8> },
+}
+
+impl Normaliser {
+    fn feed(&mut self, text: &[u8], mut emit: impl FnMut(u8)) {
+        for &byte in text {
+            *self = match (*self, byte) {
+                (Self::Text, b'\\') => Self::Escape,
+                (Self::Text, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) => Self::Text,
+                (Self::Text, b'"' | b'`') => {
+                    emit(b'\'');
+                    Self::Text
+                }
+                (Self::Text, _) => {
+                    emit(byte);
+                    Self::Text
+                }
+                (Self::Escape, b'x') => Self::Digits { value: 0, left: Some(2) },
+                (Self::Escape, b'u') => Self::Digits { value: 0, left: Some(4) },
+                (Self::Escape, b'\n' | b'\r') => Self::Text, // A line continuation.
+                (Self::Escape, b'"' | b'`') => {
+                    emit(b'\'');
+                    Self::Text
+                }
+                (Self::Escape, _) => {
+                    emit(byte);
+                    Self::Text
+                }
+                (Self::Digits { value: 0, left: Some(4) }, b'{') => Self::Digits { value: 0, left: None },
+                (Self::Digits { value, left: None }, b'}') => {
+                    emit_char(value, &mut emit);
+                    Self::Text
+                }
+                (Self::Digits { value, left }, _) => match (byte as char).to_digit(16) {
+                    Some(digit) => {
+                        let value = value.saturating_mul(16).saturating_add(digit);
+                        match left {
+                            Some(1) => {
+                                emit_char(value, &mut emit);
+                                Self::Text
+                            }
+                            left => Self::Digits { value, left: left.map(|n| n - 1) },
+                        }
+                    }
+                    // Not an escape after all; no literal of ours contains one.
+                    None => {
+                        emit(byte);
+                        Self::Text
+                    }
+                },
+            };
+        }
+    }
+}
+
+/// Literals are ASCII; anything else only has to break a match.
+fn emit_char(value: u32, emit: &mut impl FnMut(u8)) {
+    match value {
+        0x20 | 0x09..=0x0d => {}
+        0x22 | 0x60 => emit(b'\''),
+        0x21..=0x7e => emit(value as u8),
+        _ => emit(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalise;
+
+    #[test]
+    fn spacing_quotes_and_escapes_do_not_hide_a_call() {
+        for text in
+            [r#"fbq('init'"#, "fbq( \"init\"", "fbq (\n`init`", r#"f\x62q("\u0069nit""#, r"fbq('\u{69}nit'", "fbq('in\\\nit'"]
+        {
+            assert_eq!(normalise(text.as_bytes()), b"fbq('init'", "{text}");
+        }
+        assert_eq!(normalise(br"https:\/\/a.b\/c"), b"https://a.b/c");
+    }
+}

@@ -1,0 +1,157 @@
+//! One matcher for all vendors: a host suffix map, a file-name map for rules of any host, one
+//! automaton for inline text, a list of cookie names.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use percent_encoding::percent_decode_str;
+
+use super::{InlineScanner, Rule, inline::Signatures, vendor::What};
+
+/// A rule, by its place in the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId(pub u16);
+
+/// The rules that one address, text or cookie hit: sorted, each once, one per vendor for an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hits(Vec<RuleId>);
+
+impl Hits {
+    /// No rule.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Whether no rule was hit.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The rules.
+    pub fn iter(&self) -> impl Iterator<Item = RuleId> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Adds the other's rules: a tag with several addresses needs what each of them needs.
+    pub fn merge(&mut self, other: Self) {
+        other.0.into_iter().for_each(|rule| self.push(rule));
+    }
+
+    pub(super) fn push(&mut self, rule: RuleId) {
+        if let Err(place) = self.0.binary_search(&rule) {
+            self.0.insert(place, rule);
+        }
+    }
+}
+
+/// Names below `.localhost` stay on the machine (RFC 6761, 6.3). A vendor that is played there, for
+/// a demo or a developer, is matched like the vendor itself.
+const LOOPBACK_SUFFIX: &str = ".localhost";
+
+pub(super) struct Matcher {
+    /// Host name to the address rules that name it, in the order of precedence.
+    by_host: HashMap<Box<str>, Vec<RuleId>>,
+    /// Last path segment to the address rules of any host.
+    by_file: HashMap<Box<str>, Vec<RuleId>>,
+    signatures: Signatures,
+    cookies: Vec<RuleId>,
+}
+
+impl Matcher {
+    pub(super) fn compile(rules: &[Rule]) -> Self {
+        let mut matcher = Self {
+            by_host: HashMap::new(),
+            by_file: HashMap::new(),
+            signatures: Signatures::compile(rules),
+            cookies: Vec::new(),
+        };
+        for (index, rule) in rules.iter().enumerate() {
+            let id = RuleId(index as u16);
+            match &rule.what {
+                What::Address { hosts, paths, .. } if hosts.is_empty() => {
+                    for file in paths.iter().filter_map(|glob| glob.last_segment()) {
+                        matcher.by_file.entry(file.into()).or_default().push(id);
+                    }
+                }
+                What::Address { hosts, .. } => {
+                    for host in hosts {
+                        matcher.by_host.entry(host.as_str().into()).or_default().push(id);
+                    }
+                }
+                What::Inline { .. } => {}
+                What::Cookies(_) => matcher.cookies.push(id),
+            }
+        }
+        matcher
+    }
+
+    /// Precedence: within a vendor the first rule of its file that matches speaks, so that an
+    /// exception (a social SDK on a pixel's host) stands above the general rule. Every vendor that
+    /// has a matching rule speaks.
+    pub(super) fn address(&self, rules: &[Rule], host: &str, path: &str, query: Option<&str>) -> Hits {
+        let host = host.strip_suffix(LOOPBACK_SUFFIX).unwrap_or(host);
+        let mut candidates: Vec<RuleId> = Vec::new();
+        let mut name = Some(host);
+        while let Some(suffix) = name {
+            if let Some(named) = self.by_host.get(suffix) {
+                candidates.extend_from_slice(named);
+            }
+            name = suffix.split_once('.').map(|(_, parent)| parent);
+        }
+        let path = plain_path(path);
+        let file = path.rsplit('/').next().unwrap_or_default();
+        if let Some(named) = self.by_file.get(file) {
+            candidates.extend_from_slice(named);
+        }
+        if candidates.is_empty() {
+            return Hits::none();
+        }
+        candidates.sort_unstable();
+        let mut hits = Hits::none();
+        let mut spoken = None;
+        for id in candidates {
+            let rule = &rules[usize::from(id.0)];
+            if spoken != Some(rule.vendor) && address_matches(&rule.what, &path, query) {
+                spoken = Some(rule.vendor);
+                hits.push(id);
+            }
+        }
+        hits
+    }
+
+    pub(super) fn inline_scanner(&self) -> InlineScanner<'_> {
+        self.signatures.scanner()
+    }
+
+    pub(super) fn cookie(&self, rules: &[Rule], name: &str, value: &str) -> Hits {
+        let mut hits = Hits::none();
+        for &id in &self.cookies {
+            let What::Cookies(cookies) = &rules[usize::from(id.0)].what else { continue };
+            if cookies.iter().any(|c| c.name.matches(name) && c.value.as_ref().is_none_or(|shape| shape.matches(value))) {
+                hits.push(id);
+            }
+        }
+        hits
+    }
+}
+
+fn address_matches(what: &What, path: &str, query: Option<&str>) -> bool {
+    let What::Address { paths, query: wanted, .. } = what else { return false };
+    (paths.is_empty() || paths.iter().any(|glob| glob.matches(path))) && (wanted.is_empty() || query_matches(wanted, query))
+}
+
+fn query_matches(wanted: &[(String, super::glob::Glob)], query: Option<&str>) -> bool {
+    url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .any(|(name, value)| wanted.iter().any(|(want, glob)| *want == name && glob.matches(&value)))
+}
+
+/// Servers read `%66` as `f` and most read `//` as `/`: so does the matcher.
+fn plain_path(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') && !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let mut plain = percent_decode_str(path).decode_utf8_lossy().into_owned();
+    while plain.contains("//") {
+        plain = plain.replace("//", "/");
+    }
+    Cow::Owned(plain)
+}

@@ -1,0 +1,194 @@
+//! Policy: (path, text) in, one compiled, immutable [`Policy`] out.
+//!
+//! Vendors, purposes and regimes are data in `policies/`; this room turns them into one matcher
+//! (address, inline text, cookie -> rule), into what the notices offer, and into the revision.
+//! It does no I/O and reads no clock. A policy is built whole and swapped whole.
+
+mod glob;
+mod inline;
+mod matcher;
+mod purposes;
+mod regime;
+mod revision;
+mod site;
+mod source;
+mod vendor;
+
+use std::collections::BTreeMap;
+
+pub use inline::InlineScanner;
+pub use matcher::{Hits, RuleId};
+pub use purposes::PurposeDef;
+pub use regime::{Regime, Signal};
+pub use site::{Controller, Declared};
+pub use source::Sources;
+pub use vendor::{CookieRule, Example, Rule, VendorDef};
+
+use crate::{
+    config::Fault,
+    vocab::{Grants, Hash, PolicyRevision, Purpose, PurposeSet, VendorId, VendorSet},
+};
+
+/// Everything the gate decides by: compiled from `policies/`, immutable.
+pub struct Policy {
+    purposes: Vec<PurposeDef>,
+    vendors: Vec<VendorDef>,
+    rules: Vec<Rule>,
+    declared: VendorSet,
+    controller: Controller,
+    regime: Regime,
+    matcher: matcher::Matcher,
+    canonical: String,
+    revision: PolicyRevision,
+    source_hashes: BTreeMap<String, Hash>,
+}
+
+impl Policy {
+    /// Compiles the files. Returns the policy with warnings, or every fault of every file.
+    pub fn compile(sources: &Sources) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut warnings = Vec::new();
+
+        let (purposes, defaults) = purposes::read(sources, &mut faults);
+        let regime = regime::read(sources, &defaults, &mut faults);
+        let (vendors, rules) = vendor::read_all(sources, &purposes, &mut faults);
+        let site = site::read(sources, &vendors, &mut faults, &mut warnings);
+        let matcher = matcher::Matcher::compile(&rules);
+
+        faults.sort();
+        let (Some(regime), Some(site), true) = (regime, site, faults.is_empty()) else { return Err(faults) };
+        let canonical = revision::canonical(&purposes, &vendors, &rules, &site, &regime);
+        let revision = PolicyRevision(Hash::of(canonical.as_bytes()));
+        let policy = Self {
+            purposes,
+            vendors,
+            rules,
+            declared: site.declared,
+            controller: site.controller,
+            regime,
+            matcher,
+            canonical,
+            revision,
+            source_hashes: sources.iter().map(|(name, text)| (name.to_owned(), Hash::of(text.as_bytes()))).collect(),
+        };
+        Ok((policy, warnings))
+    }
+
+    /// The purposes, in the order in which notices show them.
+    pub fn purposes(&self) -> &[PurposeDef] {
+        &self.purposes
+    }
+
+    /// The purpose of that id.
+    pub fn purpose(&self, id: &str) -> Option<Purpose> {
+        self.purposes.iter().position(|def| def.id == id).map(|index| Purpose(index as u8))
+    }
+
+    /// Every known vendor, sorted by id.
+    pub fn vendors(&self) -> &[VendorDef] {
+        &self.vendors
+    }
+
+    /// The vendor of that id.
+    pub fn vendor(&self, id: &str) -> Option<VendorId> {
+        self.vendors.binary_search_by(|def| def.id.as_str().cmp(id)).ok().map(|index| VendorId(index as u16))
+    }
+
+    /// What a vendor's file says.
+    pub fn vendor_def(&self, vendor: VendorId) -> &VendorDef {
+        &self.vendors[usize::from(vendor.0)]
+    }
+
+    /// The vendors that the site's notices offer.
+    pub fn declared(&self) -> &VendorSet {
+        &self.declared
+    }
+
+    /// Who answers for the site.
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// The rule set for visitors.
+    pub fn regime(&self) -> &Regime {
+        &self.regime
+    }
+
+    /// The hash over what matters to consent.
+    pub fn revision(&self) -> PolicyRevision {
+        self.revision
+    }
+
+    /// The text the revision is the hash of: canonical JSON.
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// SHA-256 of every source file, by its path under `policies/`.
+    pub fn source_hashes(&self) -> &BTreeMap<String, Hash> {
+        &self.source_hashes
+    }
+
+    /// A rule by its number in [`Hits`].
+    pub fn rule(&self, rule: RuleId) -> &Rule {
+        &self.rules[usize::from(rule.0)]
+    }
+
+    /// What is granted without any decision of the visitor: under opt-in, what needs no consent.
+    pub fn undecided(&self) -> Grants {
+        let purposes = (0u8..).zip(&self.purposes).filter(|(_, def)| def.always).map(|(index, _)| Purpose(index));
+        Grants { purposes: purposes.collect(), ..Grants::default() }
+    }
+
+    /// What **Accept all** grants: every purpose, for the declared vendors.
+    pub fn everything(&self) -> Grants {
+        Grants { purposes: (0..self.purposes.len() as u8).map(Purpose).collect(), ..Grants::default() }
+    }
+
+    /// Whether `grants` cover everything that `hits` need. A known but undeclared vendor never is.
+    pub fn allows(&self, grants: &Grants, hits: &Hits) -> bool {
+        hits.iter().all(|id| {
+            let rule = self.rule(id);
+            self.declared.contains(rule.vendor) && grants.covers(rule.vendor, rule.purposes)
+        })
+    }
+
+    /// The rules for an address. `host` is lower case without a trailing dot, `path` and `query`
+    /// as the URL standard serialises them (`query` without its `?`).
+    pub fn match_address(&self, host: &str, path: &str, query: Option<&str>) -> Hits {
+        self.matcher.address(&self.rules, host, path, query)
+    }
+
+    /// The rules for a parsed URL; none for one without a host.
+    pub fn match_url(&self, url: &url::Url) -> Hits {
+        match url.host_str() {
+            Some(host) => self.match_address(host.trim_end_matches('.'), url.path(), url.query()),
+            None => Hits::none(),
+        }
+    }
+
+    /// The rules whose strong signature stands in an inline script's text (raw bytes of the page).
+    pub fn match_inline(&self, text: &[u8]) -> Hits {
+        let mut scanner = self.inline_scanner();
+        scanner.feed(text);
+        scanner.finish()
+    }
+
+    /// Matches an inline script that arrives in pieces.
+    pub fn inline_scanner(&self) -> InlineScanner<'_> {
+        self.matcher.inline_scanner()
+    }
+
+    /// The rules for a first-party cookie.
+    pub fn match_cookie(&self, name: &str, value: &str) -> Hits {
+        self.matcher.cookie(&self.rules, name, value)
+    }
+
+    /// Every purpose that some rule of the vendor needs: what notices list the vendor under.
+    pub fn vendor_purposes(&self, vendor: VendorId) -> PurposeSet {
+        self.vendor_def(vendor).purposes
+    }
+}
+
+#[cfg(test)]
+mod tests;
