@@ -24,7 +24,7 @@ use lol_html::{
     send::{Element, ElementContentHandlers, HtmlRewriter, Settings},
 };
 
-use super::tag::{CLOSING, NESTED_FOREIGN, OPENING};
+use super::tag::{CLOSING, EMBEDDED_FOREIGN, FOREIGN, MIXED_FOREIGN, NESTED_FOREIGN, OPENING};
 
 /// What to look out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,13 @@ pub(super) struct Start {
     pub(super) has_content: bool,
     /// Whether older browsers read its text as markup: inside `select` or `frameset`.
     pub(super) second_reading: bool,
+    /// Whether browsers ignore everything but frames here: inside `frameset`.
+    pub(super) framed: bool,
     /// Whether browsers may see it in HTML although it is reported foreign.
     pub(super) doubtful: bool,
+    /// Whether the tag may be missing without a change in how the rest is read. In foreign content an
+    /// `<img>` takes the parser back to HTML, so without it the text that follows may become markup.
+    pub(super) expendable: bool,
 }
 
 /// The end tag that closed an element: its own, or an ancestor's.
@@ -85,6 +90,10 @@ pub(super) struct Attribute {
 pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     attributes: Vec<Attribute>,
+    /// From where on namespaces are doubtful.
+    pub(super) doubtful_from: Option<usize>,
+    /// Whether namespaces are known to be wrong.
+    pub(super) unreadable: bool,
 }
 
 impl Batch {
@@ -169,7 +178,10 @@ impl Locator {
 
     fn take(&self, batch: &mut Batch) {
         batch.clear();
-        std::mem::swap(batch, &mut lock(&self.log).batch);
+        let mut log = lock(&self.log);
+        std::mem::swap(batch, &mut log.batch);
+        batch.doubtful_from = log.doubtful_from;
+        batch.unreadable = log.mixed_foreign.is_some();
     }
 }
 
@@ -192,14 +204,22 @@ struct Log {
     next_id: u32,
     /// Open `select` elements.
     selects: u32,
-    /// A `select` that some other end tag closed stays open in older browsers; a `frameset` is never
-    /// left again.
-    mixed: bool,
-    /// There was foreign content in foreign content. An HTML tag in it, such as `<hr>`, takes browsers
-    /// back to HTML, but this parser only one level up: from there on its namespaces are doubtful.
-    nested_foreign: bool,
-    /// Roots of foreign content in a piece.
+    /// A `select` that some other end tag closed stays open in older browsers.
+    stuck: bool,
+    /// A `frameset` is never left again.
+    framed: bool,
+    /// From where on namespaces are doubtful, because this parser only goes up or down one level:
+    /// an HTML tag inside nested foreign content, such as `<hr>`, takes browsers all the way back to
+    /// HTML, and `<svg/>` does not take them anywhere.
+    doubtful_from: Option<usize>,
+    /// Where one kind of foreign content stands in the other, and not by way of HTML: browsers do not
+    /// see that other kind at all, and this parser does.
+    mixed_foreign: Option<usize>,
+    embedded_foreign: Option<usize>,
+    /// Roots of foreign content in a piece; not counted in a page.
     roots: u32,
+    /// The last of them.
+    root: Option<String>,
 }
 
 /// What a handler notes.
@@ -215,24 +235,42 @@ enum Watch {
     Prologue,
     /// Only that there is one.
     NestedForeign,
+    MixedForeign,
+    EmbeddedForeign,
+    /// Only whether it is self-closed.
+    Foreign,
 }
 
 fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
-    static SELECTORS: LazyLock<[Selector; 4]> = LazyLock::new(|| {
-        [CLOSING, OPENING, NESTED_FOREIGN, "*"].map(|text| text.parse().expect("the selectors are constants that parse"))
+    static SELECTORS: LazyLock<[Selector; 7]> = LazyLock::new(|| {
+        [CLOSING, OPENING, FOREIGN, NESTED_FOREIGN, MIXED_FOREIGN, EMBEDDED_FOREIGN, "*"]
+            .map(|text| text.parse().expect("the selectors are constants that parse"))
     });
-    let [closing, opening, nested, any] = &*SELECTORS;
+    let [closing, opening, foreign, nested, mixed, embedded, any] = &*SELECTORS;
     match plan {
-        Plan::Tags => vec![(closing, Watch::Closing), (opening, Watch::Opening), (nested, Watch::NestedForeign)],
+        Plan::Tags => {
+            vec![
+                (closing, Watch::Closing),
+                (opening, Watch::Opening),
+                (foreign, Watch::Foreign),
+                (nested, Watch::NestedForeign),
+                (mixed, Watch::MixedForeign),
+                (embedded, Watch::EmbeddedForeign),
+            ]
+        }
         Plan::Piece => vec![(any, Watch::Any)],
         Plan::Prologue => vec![(any, Watch::Prologue)],
     }
 }
 
 fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, '_>) {
-    if watch == Watch::NestedForeign {
-        lock(shared).nested_foreign = true;
-        return;
+    match watch {
+        Watch::NestedForeign => return lock(shared).doubt(element),
+        Watch::MixedForeign => return lock(shared).mix(element),
+        Watch::EmbeddedForeign => return lock(shared).embed(element),
+        Watch::Foreign if element.is_self_closing() => return lock(shared).doubt(element),
+        Watch::Foreign => return,
+        Watch::Closing | Watch::Opening | Watch::Any | Watch::Prologue => {}
     }
     // A name costs an allocation: only where an end tag may be wanted, or a name changes the state.
     let name = if watch == Watch::Opening { String::new() } else { element.tag_name() };
@@ -242,10 +280,10 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     log.next_id = log.next_id.wrapping_add(1);
     let wants_end = has_content
         && match watch {
-            Watch::Opening | Watch::NestedForeign => false,
+            Watch::Opening | Watch::Foreign | Watch::NestedForeign | Watch::MixedForeign | Watch::EmbeddedForeign => false,
             Watch::Closing | Watch::Any => match name.as_str() {
                 "script" | "noscript" | "object" | "video" | "audio" | "iframe" | "select" => true,
-                "style" | "textarea" | "title" | "xmp" | "noembed" | "noframes" => log.is_mixed() || log.nested_foreign,
+                "style" | "textarea" | "title" | "xmp" | "noembed" | "noframes" => log.is_mixed() || log.doubtful_from.is_some(),
                 _ => false,
             },
             Watch::Prologue => name == "template",
@@ -253,10 +291,16 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     log.start(id, watch, has_content, element);
     match name.as_str() {
         "select" if has_content => log.selects += 1,
-        "frameset" => log.mixed = true,
+        "frameset" => log.framed = true,
         "svg" | "math" => {
             log.roots += 1;
-            log.nested_foreign |= log.roots > 1;
+            if log.root.as_ref().is_some_and(|root| *root != name) {
+                log.mix(element);
+            }
+            log.root = Some(name.clone());
+            if log.roots > 1 || element.is_self_closing() {
+                log.doubt(element);
+            }
         }
         _ => {}
     }
@@ -272,7 +316,25 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
 
 impl Log {
     fn is_mixed(&self) -> bool {
-        self.mixed || self.selects > 0
+        self.stuck || self.framed || self.selects > 0
+    }
+
+    fn doubt(&mut self, element: &Element<'_, '_>) {
+        self.doubtful_from.get_or_insert(self.origin + element.source_location().bytes().end);
+    }
+
+    // For one element these two may come in either order.
+    fn mix(&mut self, element: &Element<'_, '_>) {
+        let at = self.origin + element.source_location().bytes().start;
+        if self.embedded_foreign != Some(at) {
+            self.mixed_foreign.get_or_insert(at);
+        }
+    }
+
+    fn embed(&mut self, element: &Element<'_, '_>) {
+        let at = self.origin + element.source_location().bytes().start;
+        self.embedded_foreign = Some(at);
+        self.mixed_foreign.take_if(|mixed| *mixed == at);
     }
 
     fn start(&mut self, id: u32, watch: Watch, has_content: bool, element: &Element<'_, '_>) {
@@ -292,16 +354,18 @@ impl Log {
             span: shift(element.source_location().bytes(), origin),
             attributes: from..self.batch.attributes.len(),
             foreign,
-            doubtful: foreign && self.nested_foreign,
+            expendable: !foreign && self.roots == 0,
+            doubtful: foreign && self.doubtful_from.is_some(),
             has_content,
             second_reading: self.is_mixed(),
+            framed: self.framed,
         }));
     }
 
     fn end(&mut self, id: u32, is_select: bool, end: &EndTag<'_>) {
         if is_select {
             self.selects = self.selects.saturating_sub(1);
-            self.mixed |= end.name() != "select";
+            self.stuck |= end.name() != "select";
         }
         let span = shift(end.source_location().bytes(), self.origin);
         self.batch.events.push(Event::End(End { id, span }));

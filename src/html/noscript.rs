@@ -63,5 +63,6 @@ fn walk(walker: &mut Walker, piece: View<'_>, findings: &mut Findings) -> Result
     walker.walk(piece, &batch, findings)?;
     locator.end(&mut batch).map_err(|fault| GateError::from_locate(fault, &limits))?;
     walker.walk(piece, &batch, findings)?;
+    walker.advance(piece, piece.base + piece.bytes.len(), findings)?;
     walker.finish(piece, piece.base + piece.bytes.len(), findings)
 }

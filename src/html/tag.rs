@@ -59,6 +59,15 @@ pub(super) const OPENING: &str = "img,image,feImage,input[src],source,video,audi
 /// Foreign content in foreign content.
 pub(super) const NESTED_FOREIGN: &str = "svg svg,svg math,math svg,math math";
 
+/// Foreign content.
+pub(super) const FOREIGN: &str = "svg,math";
+
+/// One kind of foreign content in the other. Directly inside, `<svg>` in `<math>` is no SVG at all.
+pub(super) const MIXED_FOREIGN: &str = "svg math,math svg";
+
+/// One kind of foreign content in the other by way of HTML.
+pub(super) const EMBEDDED_FOREIGN: &str = "foreignObject math,desc math,annotation-xml svg,mi svg,mo svg,mn svg,ms svg,mtext svg";
+
 impl Tag {
     /// The tag of that name, in any case of letters.
     pub(super) fn of(name: &[u8]) -> Option<Self> {

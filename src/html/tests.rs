@@ -80,9 +80,9 @@ fn gate(html: &str) -> String {
     gate_with(&page(|_| {}), &Limits::default(), html.as_bytes()).unwrap_or_else(|fault| panic!("{html}: {fault}")).0
 }
 
-/// `want` uses `%` for what stands before a renamed attribute and `%%=V` for a marker with value V.
+/// `want` uses `~` for what stands before a renamed attribute and `~~=V` for a marker with value V.
 fn check(html: &str, want: &str) {
-    let want = want.replace("%%=", &format!("data-gate-{NONCE}=")).replace('%', &format!("data-gate-{NONCE}-"));
+    let want = want.replace("~~=", &format!("data-gate-{NONCE}=")).replace('~', &format!("data-gate-{NONCE}-"));
     assert_eq!(gate(html), want);
 }
 
@@ -94,45 +94,45 @@ fn untouched(html: &str) {
 fn a_script_by_address_is_held() {
     check(
         "<script async src='https://acme.example/a.js'></script>",
-        "<script %%=\"acme:marketing\" type=\"text/plain\" async %src='https://acme.example/a.js'></script>",
+        "<script ~~=\"acme:marketing\" type=\"text/plain\" async ~src='https://acme.example/a.js'></script>",
     );
     check(
         "<SCRIPT TYPE=module SRC=//ACME.example./a.js src=/own.js type=x></SCRIPT>",
-        "<SCRIPT %%=\"acme:marketing\" type=\"text/plain\" %TYPE=module %SRC=//ACME.example./a.js %src=/own.js %type=x></SCRIPT>",
+        "<SCRIPT ~~=\"acme:marketing\" type=\"text/plain\" ~TYPE=module ~SRC=//ACME.example./a.js ~src=/own.js ~type=x></SCRIPT>",
     );
     check(
         "<svg><script xlink:href=https://acme.example/a.js /></svg>",
-        "<svg><script %%=\"acme:marketing\" type=\"text/plain\" %xlink:href=https://acme.example/a.js /></svg>",
+        "<svg><script ~~=\"acme:marketing\" type=\"text/plain\" ~xlink:href=https://acme.example/a.js /></svg>",
     );
     untouched("<script src=https://shop.example/a.js></script><script src=/b.js></script>");
 }
 
 #[test]
 fn an_undeclared_vendor_gets_an_empty_marker() {
-    check("<img src=https://other.example/p>", "<img %%=\"\" %src=https://other.example/p>");
+    check("<img src=https://other.example/p>", "<img ~~=\"\" ~src=https://other.example/p>");
 }
 
 #[test]
 fn an_inline_script_is_held_by_its_text() {
     check(
         "<script>acme ( \"init\", 1)</script><p>",
-        "<script %%=\"acme:marketing\" type=\"text/plain\">acme ( \"init\", 1)</script><p>",
+        "<script ~~=\"acme:marketing\" type=\"text/plain\">acme ( \"init\", 1)</script><p>",
     );
     untouched("<script>acme('init', 1); var isPreview</script>");
     untouched("<script type=application/json>acme('init')</script>");
     untouched("<script> self.__next_f.push([1,\"acme('init')\"])</script>");
     check(
         "<svg><script>acme&#40;'init'<g></g></svg><p>",
-        "<svg><script %%=\"acme:marketing\" type=\"text/plain\">acme&#40;'init'<g></g></svg><p>",
+        "<svg><script ~~=\"acme:marketing\" type=\"text/plain\">acme&#40;'init'<g></g></svg><p>",
     );
     check(
         "<svg><script><![CDATA[acme('init']]></script></svg>",
-        "<svg><script %%=\"acme:marketing\" type=\"text/plain\"><![CDATA[acme('init']]></script></svg>",
+        "<svg><script ~~=\"acme:marketing\" type=\"text/plain\"><![CDATA[acme('init']]></script></svg>",
     );
-    check("<script>acme('init'", "<script %%=\"acme:marketing\" type=\"text/plain\">acme('init'");
+    check("<script>acme('init'", "<script ~~=\"acme:marketing\" type=\"text/plain\">acme('init'");
     check(
         "<script><!--<script></script>acme('init'</script>",
-        "<script %%=\"acme:marketing\" type=\"text/plain\"><!--<script></script>acme('init'</script>",
+        "<script ~~=\"acme:marketing\" type=\"text/plain\"><!--<script></script>acme('init'</script>",
     );
 }
 
@@ -164,7 +164,7 @@ fn every_element_that_loads_is_held() {
         let start = before.rfind('<').expect("it has a tag");
         let end = before[start..].find(' ').expect("it has a space") + start;
         let (prefix, rest) = before.split_at(end);
-        check(&html, &format!("{prefix} %%=\"acme:marketing\"{rest}%{name}={url}{after}"));
+        check(&html, &format!("{prefix} ~~=\"acme:marketing\"{rest}~{name}={url}{after}"));
     }
 }
 
@@ -215,21 +215,21 @@ fn an_address_is_read_as_browsers_read_it() {
         "https://tags.example/?i%64=AC-7",
     ] {
         let html = format!("<img src='{address}'>");
-        check(&html, &format!("<img %%=\"acme:marketing\" %src='{address}'>"));
+        check(&html, &format!("<img ~~=\"acme:marketing\" ~src='{address}'>"));
     }
     for address in
         ["https://tags.example/?id=ZZ-7", "https://tags.example/#?id=AC-7", "https:/acme.example/x", "https://notacme.example/"]
     {
         untouched(&format!("<img src='{address}'>"));
     }
-    check("<img src='c/../stat.js'>", "<img %%=\"stat:analytics\" %src='c/../stat.js'>");
+    check("<img src='c/../stat.js'>", "<img ~~=\"stat:analytics\" ~src='c/../stat.js'>");
 }
 
 #[test]
 fn the_first_base_counts() {
     check(
         "<base target=_top><base href=//acme.example/d/><base href=/><img src=x>",
-        "<base target=_top><base href=//acme.example/d/><base href=/><img %%=\"acme:marketing\" %src=x>",
+        "<base target=_top><base href=//acme.example/d/><base href=/><img ~~=\"acme:marketing\" ~src=x>",
     );
 }
 
@@ -237,16 +237,16 @@ fn the_first_base_counts() {
 fn lists_of_addresses_are_searched() {
     check(
         "<img srcset='/a.png 1x, https://acme.example/b.png 2x' src=/a.png>",
-        "<img %%=\"acme:marketing\" %srcset='/a.png 1x, https://acme.example/b.png 2x' src=/a.png>",
+        "<img ~~=\"acme:marketing\" ~srcset='/a.png 1x, https://acme.example/b.png 2x' src=/a.png>",
     );
-    check("<a ping='/own https://stat.example/'>", "<a %%=\"stat:analytics\" %ping='/own https://stat.example/'>");
+    check("<a ping='/own https://stat.example/'>", "<a ~~=\"stat:analytics\" ~ping='/own https://stat.example/'>");
     check(
         "<meta http-equiv=Refresh content='0;URL=https://acme.example/'>",
-        "<meta %%=\"acme:marketing\" http-equiv=Refresh %content='0;URL=https://acme.example/'>",
+        "<meta ~~=\"acme:marketing\" http-equiv=Refresh ~content='0;URL=https://acme.example/'>",
     );
     check(
         "<video poster=https://stat.example/ src=https://acme.example/>",
-        "<video %%=\"acme:marketing stat:analytics\" %poster=https://stat.example/ %src=https://acme.example/>",
+        "<video ~~=\"acme:marketing stat:analytics\" ~poster=https://stat.example/ ~src=https://acme.example/>",
     );
 }
 
@@ -284,7 +284,7 @@ fn noscript_is_read_and_hits_are_cut() {
     untouched("<noscript><img src=/own.png></noscript>");
     check(
         "<noscript><a ping=//acme.example href=/>x</a></noscript>",
-        "<noscript><a %%=\"acme:marketing\" %ping=//acme.example href=/>x</a></noscript>",
+        "<noscript><a ~~=\"acme:marketing\" ~ping=//acme.example href=/>x</a></noscript>",
     );
     let nested = "<noscript>&lt;".to_owned() + "<noscript>".repeat(3).as_str();
     assert!(matches!(gate_with(&page(|_| {}), &Limits::default(), nested.as_bytes()), Err(GateError::Nesting)));
@@ -310,15 +310,15 @@ fn limits_close_the_page() {
 fn srcdoc_is_read_and_renamed() {
     check(
         "<iframe srcdoc='&lt;script>acme(\"init\")&lt;/script>'></iframe>",
-        "<iframe %%=\"acme:marketing\" %srcdoc='&lt;script>acme(\"init\")&lt;/script>'></iframe>",
+        "<iframe ~~=\"acme:marketing\" ~srcdoc='&lt;script>acme(\"init\")&lt;/script>'></iframe>",
     );
     check(
         "<iframe srcdoc='<noscript><img src=//acme.example></noscript>'></iframe>",
-        "<iframe %%=\"acme:marketing\" %srcdoc='<noscript><img src=//acme.example></noscript>'></iframe>",
+        "<iframe ~~=\"acme:marketing\" ~srcdoc='<noscript><img src=//acme.example></noscript>'></iframe>",
     );
     untouched("<iframe srcdoc='<p>hello<img src=x>'></iframe>");
     let deep = "<iframe srcdoc=\"<iframe srcdoc='<iframe srcdoc=x>'>\"></iframe>";
-    check(deep, &deep.replacen("<iframe srcdoc", "<iframe %%=\"\" %srcdoc", 1));
+    check(deep, &deep.replacen("<iframe srcdoc", "<iframe ~~=\"\" ~srcdoc", 1));
 }
 
 #[test]
@@ -348,18 +348,36 @@ fn a_long_script_passes_and_is_poisoned_on_a_hit() {
 fn older_browsers_read_markup_inside_a_select() {
     check(
         "<select><xmp><script src=//acme.example></script></xmp></select><style><img src=//acme.example></style>",
-        "<select><xmp><script %%=\"acme:marketing\" type=\"text/plain\" %src=//acme.example></script></xmp></select><style><img \
+        "<select><xmp><script ~~=\"acme:marketing\" type=\"text/plain\" ~src=//acme.example></script></xmp></select><style><img \
          src=//acme.example></style>",
     );
+    check("<frameset><script><frame src=//acme.example>", "<frameset><script><frame ~~=\"acme:marketing\" ~src=//acme.example>");
     let plaintext = "<frameset><plaintext><img src=//acme.example>";
     assert!(matches!(gate_with(&page(|_| {}), &Limits::default(), plaintext.as_bytes()), Err(GateError::Ambiguous)));
 }
 
 #[test]
-fn a_script_in_svg_that_hides_its_end_is_refused() {
-    // After `<svg><svg><hr>` browsers are back in HTML, where the first end tag counts.
-    let html = "<svg><svg><hr><script><!-- </script><script src=//acme.example></script> --></script>";
-    assert!(matches!(gate_with(&page(|_| {}), &Limits::default(), html.as_bytes()), Err(GateError::Ambiguous)));
+fn where_namespaces_are_doubtful_both_readings_must_agree() {
+    // After `<svg><svg><hr>`, and after `<svg/>`, browsers are in HTML: there the first end tag
+    // counts, self-closing does not, and CDATA is a comment up to the first `>`.
+    for html in [
+        "<svg><svg><hr><script><!-- </script><script src=//acme.example></script> --></script>",
+        "<svg/><style><!-- </style><script src=//acme.example></script>",
+        "<svg/><script/>acme('init')</script>",
+        "<math/><![CDATA[ > <img src=//acme.example> ]]>",
+        "<noscript><svg/><![CDATA[ > <img src=//acme.example> ]]></noscript>",
+        "<math><svg><foreignObject><script/><noscript><img src=//acme.example></noscript>",
+    ] {
+        let result = gate_with(&page(|_| {}), &Limits::default(), html.as_bytes());
+        assert!(matches!(result, Err(GateError::Ambiguous)), "{html}: {result:?}");
+    }
+    untouched("<svg><svg><title>x</title><style>a{}</style></svg></svg><script>/* <![CDATA[ */ x /* ]]> */</script>");
+    untouched("<svg><foreignObject><math><mi>x</mi></math></foreignObject></svg><math><mtext><svg></svg></mtext></math>");
+    untouched("<svg viewBox='0 0 1 1'/><style>a{}</style><script>if (a < b) x()</script>");
+    check(
+        "<noscript><svg><img src=//acme.example><title><img src=//acme.example></title></noscript>",
+        "<noscript><svg><img ~~=\"acme:marketing\" ~src=//acme.example><title><img src=//acme.example></title></noscript>",
+    );
 }
 
 #[test]

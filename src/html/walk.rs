@@ -56,6 +56,8 @@ pub(super) struct Walker {
     /// How many pieces this one is inside of.
     pub(super) depth: u8,
     open: Vec<Open>,
+    /// Where namespaces are doubtful: from where on, and up to where there is no CDATA section.
+    doubt: Option<Range<usize>>,
 }
 
 /// An element whose end matters.
@@ -88,22 +90,33 @@ enum Awaits {
 
 impl Walker {
     pub(super) fn new(ctx: Context, setting: Setting, depth: u8) -> Self {
-        Self { ctx, setting, depth, open: Vec::new() }
+        Self { ctx, setting, depth, open: Vec::new(), doubt: None }
     }
 
     /// Takes in what the parser saw. `view` covers all of it, and all that is held.
     pub(super) fn walk(&mut self, view: View<'_>, batch: &Batch, findings: &mut Findings) -> Result<(), GateError> {
+        if let (None, Some(from)) = (&self.doubt, batch.doubtful_from) {
+            self.doubt = Some(from..from);
+        }
         for event in &batch.events {
             match event {
                 Event::Start(start) => self.start(view, start, batch.attributes(start), findings)?,
                 Event::End(end) => self.end(view, end, findings)?,
             }
         }
+        if batch.unreadable {
+            return Err(GateError::Ambiguous);
+        }
         findings.check(&self.ctx.limits)
     }
 
     /// Looks at what is open when no event lies before `safe` any more.
     pub(super) fn advance(&mut self, view: View<'_>, safe: usize, findings: &mut Findings) -> Result<(), GateError> {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.start = doubt.start.max(doubt.end.saturating_sub(SECTION_BYTES));
+            no_section_in(view.get(doubt.start..safe.max(doubt.end)), doubt.len())?;
+            doubt.end = safe.max(doubt.end);
+        }
         for open in &mut self.open {
             let text = open.content..safe.max(open.content);
             match &mut open.awaits {
@@ -147,7 +160,8 @@ impl Walker {
     /// Nothing from this offset on may be forgotten yet.
     pub(super) fn keep(&self) -> Option<usize> {
         let keeps = |open: &&Open| !matches!(open.awaits, Awaits::Text { progress: Progress::Settled, .. });
-        self.open.iter().find(keeps).map(|open| open.at)
+        let doubt = self.doubt.as_ref().map(|doubt| doubt.end.saturating_sub(SECTION_BYTES).max(doubt.start));
+        self.open.iter().find(keeps).map(|open| open.at).into_iter().chain(doubt).min()
     }
 
     // === start tags ===
@@ -163,9 +177,14 @@ impl Walker {
         let Some(tag) = Tag::of(view.get(start.span.start + 1..name_end)) else { return Ok(()) };
         let element = Element { view, tag, start, name_end, attributes };
         if start.doubtful && tag.reads_differently() {
+            if !start.has_content {
+                return Err(GateError::Ambiguous);
+            }
             self.push(&element, Awaits::SameEnd);
         }
         match tag {
+            // In foreign content it is an element like any other.
+            Tag::Noscript if start.foreign => {}
             Tag::Noscript => self.push(&element, Awaits::Noscript),
             Tag::RawText if start.second_reading => self.push(&element, Awaits::SecondReading),
             Tag::RawText => {}
@@ -212,6 +231,9 @@ impl Walker {
 
     fn script(&mut self, element: &Element<'_>, findings: &mut Findings) -> Result<(), GateError> {
         let gone = self.element(element, findings)?;
+        if element.start.framed {
+            self.push(element, Awaits::SecondReading);
+        }
         // Without scripts nothing is executed; with them a `noscript` is text.
         if gone || self.setting == Setting::Noscript {
             return Ok(());
@@ -267,8 +289,7 @@ impl Walker {
         if self.ctx.page.observe || self.setting == Setting::Srcdoc {
             return;
         }
-        let own = self.setting == Setting::Noscript && element.tag.is_the_pages_own();
-        if verdict == Verdict::Strip && !own {
+        if verdict == Verdict::Strip && element.start.expendable && !element.tag.is_the_pages_own() {
             if element.tag.content_goes_too() && element.start.has_content {
                 self.push(element, Awaits::Cut);
             } else {
@@ -333,8 +354,7 @@ impl Walker {
                 if text.len() > self.ctx.limits.hold_bytes_max {
                     overflow(&self.ctx, self.setting, &mut open, view, findings)?;
                 }
-                let closed = !end.is_empty();
-                self.close_script(view, &open, text, closed, findings);
+                self.close_script(view, &open, text, findings);
             }
             Awaits::Noscript => {
                 piece_fits(&self.ctx.limits, &text)?;
@@ -359,7 +379,7 @@ impl Walker {
         Ok(())
     }
 
-    fn close_script(&self, view: View<'_>, open: &Open, text: Range<usize>, closed: bool, findings: &mut Findings) {
+    fn close_script(&self, view: View<'_>, open: &Open, text: Range<usize>, findings: &mut Findings) {
         let Awaits::Text { progress, .. } = &open.awaits else { return };
         let (end, bytes) = (text.end, view.get(text));
         match progress {
@@ -369,8 +389,6 @@ impl Walker {
                 let hits = classify::inline(&self.ctx, bytes, open.foreign);
                 settle(&self.ctx, self.setting, open, bytes, hits, findings);
             }
-            // A script without its end tag is not executed.
-            Progress::Passing if !closed => {}
             Progress::Passing => {
                 let hits = classify::inline(&self.ctx, bytes, open.foreign);
                 if hits.is_empty() {
@@ -467,6 +485,24 @@ fn no_end_in(view: View<'_>, element: usize, text: Range<usize>) -> Result<(), G
         rest.is_some_and(|found| found.eq_ignore_ascii_case(name))
     };
     if memchr::memchr_iter(b'<', text).any(ends) { Err(GateError::Ambiguous) } else { Ok(()) }
+}
+
+const SECTION: &[u8] = b"<![CDATA[";
+
+/// A CDATA section's beginning, and enough of what stands before it to see whether it is commented out.
+const SECTION_BYTES: usize = SECTION.len() + 8;
+
+/// A CDATA section is one only in foreign content. Where that is doubtful it must not occur, unless it
+/// is commented out as XHTML pages do in scripts and styles. The first `seen` bytes were searched
+/// before.
+fn no_section_in(text: &[u8], seen: usize) -> Result<(), GateError> {
+    let new = memchr::memmem::find_iter(text, SECTION).filter(|at| at + SECTION.len() > seen);
+    for at in new {
+        if !matches!(text[..at].trim_ascii_end(), [.., b'/' | b'*']) {
+            return Err(GateError::Ambiguous);
+        }
+    }
+    Ok(())
 }
 
 fn is_own(view: View<'_>, open: &Open, end: &Range<usize>) -> bool {
