@@ -73,7 +73,9 @@ pub(crate) fn unmark(page: &[u8]) -> Vec<u8> {
         undone.push_str(&rest[..at]);
         let value = &rest[at + marker.len()..];
         rest = &value[value.find('"').expect("a marker is quoted") + 1..];
-        rest = rest.strip_prefix(" type=\"text/plain\"").unwrap_or(rest);
+        if undone.to_ascii_lowercase().ends_with("<script") {
+            rest = rest.strip_prefix(" type=\"text/plain\"").expect("a held script has an inert type");
+        }
     }
     undone.push_str(rest);
     let undone = undone.replace(&format!("data-gate-{NONCE}-"), "").replace("\n}])@#\n", "");
