@@ -3,5 +3,6 @@
 pub mod config;
 pub mod consent;
 pub mod policy;
+pub mod proxy;
 pub mod vocab;
 pub mod wire;
