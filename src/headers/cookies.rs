@@ -166,7 +166,7 @@ mod tests {
             (&["consentry2=s"], &["consentry2=s"], &[]),
         ] {
             let mut map = headers("cookie", sent);
-            let cut = cut_request_cookies(&mut map, &policy, &policy.undecided(), OWN);
+            let cut = cut_request_cookies(&mut map, policy, &policy.undecided(), OWN);
             assert_eq!(lines(&map, "cookie"), want, "{sent:?}");
             assert_eq!(cut, names, "{sent:?}");
         }
@@ -176,7 +176,7 @@ mod tests {
     fn a_granted_vendors_cookies_pass_and_own_cookies_never_do() {
         let policy = policy();
         let mut map = headers("cookie", &["_acme_id=2; consentry=s"]);
-        assert!(cut_request_cookies(&mut map, &policy, &policy.everything(), OWN).is_empty());
+        assert!(cut_request_cookies(&mut map, policy, &policy.everything(), OWN).is_empty());
         assert_eq!(lines(&map, "cookie"), ["_acme_id=2"]);
     }
 
@@ -201,14 +201,14 @@ mod tests {
             ("_acme_id=x; Expires=Tue, 01 Jan 2036 00:00:00 GMT", Some(&["acme/cookies"])),
         ] {
             let mut map = headers("set-cookie", &["first=1", line, "last=1"]);
-            let cut = filter_set_cookie(&mut map, &policy, &policy.undecided(), OWN);
+            let cut = filter_set_cookie(&mut map, policy, &policy.undecided(), OWN);
             let all = ["first=1", line, "last=1"];
             let kept: Vec<&str> = all.into_iter().filter(|l| want.is_none() || *l != line).collect();
             assert_eq!(lines(&map, "set-cookie"), kept, "{line}");
-            assert_eq!(cut.first().map(|c| rules(&policy, &c.rules)), want.map(<[_]>::to_vec), "{line}");
+            assert_eq!(cut.first().map(|c| rules(policy, &c.rules)), want.map(<[_]>::to_vec), "{line}");
         }
         let mut map = headers("set-cookie", &["_acme_id=1"]);
-        assert!(filter_set_cookie(&mut map, &policy, &policy.everything(), OWN).is_empty());
+        assert!(filter_set_cookie(&mut map, policy, &policy.everything(), OWN).is_empty());
         assert_eq!(lines(&map, "set-cookie"), ["_acme_id=1"]);
     }
 
@@ -224,7 +224,7 @@ mod tests {
             let joined = parts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(";");
             let mut map = HeaderMap::new();
             map.append(COOKIE, HeaderValue::from_bytes(joined.as_bytes()).expect("no control characters"));
-            cut_request_cookies(&mut map, &policy, &policy.undecided(), OWN);
+            cut_request_cookies(&mut map, policy, &policy.undecided(), OWN);
             let kept: Vec<&str> = parts.iter().filter(|(tracker, _)| !tracker).map(|(_, text)| text.as_str()).collect();
             let mut want = kept.join(";");
             if parts[0].0 {

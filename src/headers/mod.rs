@@ -10,7 +10,7 @@
 
 mod caching;
 mod cookies;
-mod csp;
+pub mod csp;
 mod encoding;
 mod entity_tag;
 mod expiry;
@@ -22,7 +22,6 @@ mod reporting;
 
 pub use caching::{Conditionals, Variant, append_vary, mark_variant, prepare_conditionals};
 pub use cookies::{CutCookie, cut_request_cookies, filter_set_cookie};
-pub use csp::{Needs, amend_headers, amend_meta, page_nonce};
 pub use encoding::{AcceptedCodings, Coding, accepted, limit_accept_encoding};
 pub use expiry::{EXPIRY_BYTES_MAX, EXPIRY_LINES_MAX, expire};
 pub use links::{CutHeader, filter_link, filter_refresh};

@@ -136,11 +136,11 @@ mod tests {
             (&["report-to: {\"group\""], &[]),
         ] {
             let mut map = head(sent);
-            let cut = filter_reporting(&mut map, &policy, &policy.undecided(), &base);
+            let cut = filter_reporting(&mut map, policy, &policy.undecided(), &base);
             assert_eq!(dump(&map), kept, "{sent:?}");
             assert_eq!(cut.len(), sent.len() - kept.len(), "{sent:?}");
             let mut map = head(sent);
-            filter_reporting(&mut map, &policy, &policy.everything(), &base);
+            filter_reporting(&mut map, policy, &policy.everything(), &base);
             let unreadable = sent.iter().any(|line| line.starts_with("report-to: {\"group\"") && line.len() < 30);
             assert_eq!(map.len(), if unreadable { 0 } else { sent.len() }, "granted: {sent:?}");
         }

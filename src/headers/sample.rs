@@ -1,11 +1,18 @@
 //! What the tests of this room share: a small policy, and header maps as text.
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::policy::{Policy, RuleId, Sources};
 
 /// One vendor, `acme` (marketing; its widget is functional), under the real purposes and regime.
-pub(super) fn policy() -> Policy {
+pub(super) fn policy() -> &'static Policy {
+    static POLICY: LazyLock<Policy> = LazyLock::new(compile);
+    &POLICY
+}
+
+fn compile() -> Policy {
     let mut sources = Sources::default();
     sources.insert("default.toml", include_str!("../../policies/default.toml"));
     sources.insert("regimes/eu.toml", include_str!("../../policies/regimes/eu.toml"));

@@ -16,7 +16,10 @@
 //! prefix through, the answer to a decision must not redirect outside of it.
 
 mod policy;
+mod reports;
 mod source;
+
+pub use reports::filter_reports;
 
 use http::{HeaderMap, HeaderValue, header::CONTENT_SECURITY_POLICY};
 use url::Url;
@@ -56,16 +59,19 @@ const DEFAULT: &str = "default-src";
 /// Amends every policy of every `Content-Security-Policy` header (CSP Level 3, section 3.1: a line may
 /// hold several, separated by commas). A policy that lets everything needed through keeps its bytes.
 pub fn amend_headers(headers: &mut HeaderMap, needs: &Needs) {
-    edit_lines(headers, &CONTENT_SECURITY_POLICY, |line| {
-        let text = isomorphic_decode(line);
-        let amended: Vec<Option<String>> = text.split(',').map(|policy| amend_policy(policy, needs)).collect();
-        if amended.iter().all(Option::is_none) {
-            return Line::Keep;
-        }
-        let policies = text.split(',').zip(amended).map(|(before, after)| after.unwrap_or_else(|| before.to_owned()));
-        // Back to one byte a character, as decoded above; what was added is ASCII.
-        Line::Replace(policies.collect::<Vec<_>>().join(",").chars().map(|c| c as u8).collect())
-    });
+    edit_lines(headers, &CONTENT_SECURITY_POLICY, |line| edit_policies(line, |policy| amend_policy(policy, needs)));
+}
+
+/// Runs `edit` over every policy of a line; what it has no new text for keeps its bytes.
+fn edit_policies(line: &HeaderValue, edit: impl FnMut(&str) -> Option<String>) -> Line {
+    let text = isomorphic_decode(line);
+    let edited: Vec<Option<String>> = text.split(',').map(edit).collect();
+    if edited.iter().all(Option::is_none) {
+        return Line::Keep;
+    }
+    let policies = text.split(',').zip(edited).map(|(before, after)| after.unwrap_or_else(|| before.to_owned()));
+    // Back to one byte a character, as decoded above; what was added is ASCII.
+    Line::Replace(policies.collect::<Vec<_>>().join(",").chars().map(|c| c as u8).collect())
 }
 
 /// Amends the policy in a `<meta http-equiv="Content-Security-Policy">`: the `content` with its

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::headers::sample::{dump, head, headers, lines};
+use crate::headers::sample::{dump, head, headers, lines, policy};
 
 const OWN: &str = "https://a.site/_consent/";
 
@@ -301,17 +301,59 @@ proptest! {
         for what in tries() {
             let (was, is) = (allows(&policies, what), allows(&after, what));
             prop_assert!(is || !was, "{:?} was lost from `{}` in `{}`", what, policies, after);
-            let (own, needed) = match what {
-                Try::Fetch(kind, url) => (url.starts_with(OWN), NEEDED.contains(&kind)),
-                Try::TrustedPolicy(name) => (name == "consentry", true),
-                _ => (false, false),
-            };
-            prop_assert!(own || is == was, "{:?} was let in by `{}` from `{}`", what, after, policies);
+            prop_assert!(is_own(what) || is == was, "{:?} was let in by `{}` from `{}`", what, after, policies);
             let strict = matches!(what, Try::Fetch(SCRIPT, _)) && policies.contains("'strict-dynamic'");
-            prop_assert!(is || !own || !needed || strict, "{:?} is still kept out by `{}`", what, after);
+            prop_assert!(is || !is_needed(what) || strict, "{:?} is still kept out by `{}`", what, after);
         }
-        if tries().iter().all(|&what| allows(&policies, what) || !matches!(what, Try::Fetch(k, u) if u.starts_with(OWN) && NEEDED.contains(&k)) && what != Try::TrustedPolicy("consentry")) {
+        if tries().into_iter().all(|what| allows(&policies, what) || !is_needed(what)) {
             prop_assert_eq!(&after, &policies, "nothing was missing");
+        }
+    }
+}
+
+fn is_own(what: Try) -> bool {
+    match what {
+        Try::Fetch(_, url) => url.starts_with(OWN),
+        Try::TrustedPolicy(name) => name == "consentry",
+        Try::Inline(..) | Try::Eval => false,
+    }
+}
+
+fn is_needed(what: Try) -> bool {
+    is_own(what) && !matches!(what, Try::Fetch(kind, _) if !NEEDED.contains(&kind))
+}
+
+#[test]
+fn report_addresses_of_ungranted_vendors_go_from_both_kinds_of_policy() {
+    let policy = policy();
+    let base = Url::parse("https://a.site/en/").expect("a test address parses");
+    for (sent, want, cut) in [
+        (
+            "img-src *; report-uri /r https://acme.example/r?k=1 ; form-action 'self'",
+            "img-src *; report-uri /r ; form-action 'self'",
+            1,
+        ),
+        ("Report-URI //acme.example/a https://b.acme.example/b", "Report-URI", 2),
+        (
+            "report-uri https://acme.example/1; report-uri https://acme.example/2",
+            "report-uri; report-uri https://acme.example/2",
+            1,
+        ),
+        ("a, report-uri https://acme.example/,report-uri /r", "a, report-uri,report-uri /r", 1),
+        ("report-uri  /r  https://other.example/;;", "report-uri  /r  https://other.example/;;", 0),
+        ("report-to acme; img-src https://acme.example", "report-to acme; img-src https://acme.example", 0),
+    ] {
+        for name in ["content-security-policy", "content-security-policy-report-only"] {
+            let mut map = headers(name, &[sent]);
+            let found = filter_reports(&mut map, policy, &policy.undecided(), &base);
+            assert_eq!(lines(&map, name), [want], "{name}");
+            assert_eq!(found.len(), cut, "{name}: {sent}");
+            assert!(
+                found.iter().all(|cut| cut.header == name && cut.address.contains("acme.example/") && !cut.address.contains('?'))
+            );
+            let mut map = headers(name, &[sent]);
+            assert!(filter_reports(&mut map, policy, &policy.everything(), &base).is_empty());
+            assert_eq!(lines(&map, name), [sent], "granted");
         }
     }
 }
