@@ -161,6 +161,11 @@ async fn every_leaf_from_zero_is_in_the_export() {
     other.source_hashes.insert("vendors/meta.toml".to_owned(), Hash::of(b"meta"));
     assert_eq!(log.ensure_policy(&other).await.expect("new"), 3);
     log.close().await;
+    // Closed cleanly, the log is one file.
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir.path()).expect("the folder").map(|e| e.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["consent-log.db", "consent-log.lock"]);
 
     let text = exported(dir.path(), &Filter::default(), Format::Jsonl).expect("an export");
     let lines: Vec<Value> = (0..).zip(text.lines()).map(|(index, line)| verified(line, index)).collect();
@@ -170,11 +175,6 @@ async fn every_leaf_from_zero_is_in_the_export() {
     assert_eq!(lines[1]["_html"], HTML);
     assert_eq!(lines[1]["snapshot"]["texts"]["title"], "Do you agree?");
     assert_eq!(lines[2]["enf"], lines[0]["enf"]);
-    // Closed cleanly, the log is one file.
-    let mut names: Vec<_> =
-        std::fs::read_dir(dir.path()).expect("the folder").map(|e| e.expect("an entry").file_name()).collect();
-    names.sort();
-    assert_eq!(names, ["consent-log.db", "consent-log.lock"]);
 }
 
 #[tokio::test]
