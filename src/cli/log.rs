@@ -19,21 +19,21 @@ use crate::{
 
 /// `consentry log`.
 #[derive(Args, Debug)]
-pub struct LogArgs {
+pub(super) struct LogArgs {
     /// The data folder of the gate
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "config")]
-    pub data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
     /// The configuration that names the data folder
     #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
-    pub command: LogCommand,
+    pub(super) command: LogCommand,
 }
 
 /// What to do with the consent log.
 #[derive(Subcommand, Debug)]
-pub enum LogCommand {
+pub(super) enum LogCommand {
     /// Write the log as lines that can be verified (jsonl) or as a table (csv)
     Export(Export),
     /// List decisions
@@ -46,41 +46,41 @@ pub enum LogCommand {
 
 /// Which decisions.
 #[derive(Args, Debug, Default)]
-pub struct FilterArgs {
+pub(super) struct FilterArgs {
     /// Decided at or after this time (RFC 3339) or day (UTC)
     #[arg(long, value_name = "T", value_parser = parse_from)]
-    pub from: Option<Timestamp>,
+    pub(super) from: Option<Timestamp>,
     /// Decided before this time (RFC 3339), or up to the end of this day (UTC)
     #[arg(long, value_name = "T", value_parser = parse_to)]
-    pub to: Option<Timestamp>,
+    pub(super) to: Option<Timestamp>,
     /// On this site
     #[arg(long, value_name = "S")]
-    pub site: Option<String>,
+    pub(super) site: Option<String>,
     /// By this visitor: the 22 characters of the pseudonym
     #[arg(long, value_name = "ID", value_parser = parse_subject, allow_hyphen_values = true)]
-    pub subject: Option<SubjectId>,
+    pub(super) subject: Option<SubjectId>,
     /// Where this purpose was asked for
     #[arg(long, value_name = "P")]
-    pub purpose: Option<String>,
+    pub(super) purpose: Option<String>,
 }
 
 /// `consentry log export`.
 #[derive(Args, Debug)]
-pub struct Export {
+pub(super) struct Export {
     /// jsonl: every leaf with salt and commitment; csv: one row for each decision and purpose
     #[arg(long, value_enum)]
-    pub format: FormatArg,
+    pub(super) format: FormatArg,
     /// Write to this file, which is there only once it is complete; otherwise to standard output
     #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Which decisions.
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub(super) filter: FilterArgs,
 }
 
 /// The form of an export, as typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FormatArg {
+pub(super) enum FormatArg {
     /// Lines.
     Jsonl,
     /// A table.
@@ -89,56 +89,56 @@ pub enum FormatArg {
 
 /// `consentry log find`.
 #[derive(Args, Debug)]
-pub struct Find {
+pub(super) struct Find {
     /// Which decisions.
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub(super) filter: FilterArgs,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub limit: usize,
+    pub(super) limit: usize,
     /// As JSON
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// `consentry log show`.
 #[derive(Args, Debug)]
-pub struct Show {
+pub(super) struct Show {
     /// The record's id, or its index in the log
     #[arg(value_name = "ID")]
-    pub id: String,
+    pub(super) id: String,
     /// As JSON
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// `consentry log stats`.
 #[derive(Args, Debug)]
-pub struct StatsArgs {
+pub(super) struct StatsArgs {
     /// Which decisions.
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub(super) filter: FilterArgs,
     /// Count by: day, site, purpose, language, method
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "day,purpose", value_parser = parse_group)]
-    pub by: Vec<Group>,
+    pub(super) by: Vec<Group>,
     /// As JSON
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Where a command writes to.
-pub struct Streams<'a> {
+pub(super) struct Streams<'a> {
     /// The answer.
-    pub out: &'a mut dyn Write,
+    pub(super) out: &'a mut dyn Write,
     /// Progress and remarks.
-    pub err: &'a mut dyn Write,
+    pub(super) err: &'a mut dyn Write,
     /// Whether a person looks at `err`.
-    pub err_is_terminal: bool,
+    pub(super) err_is_terminal: bool,
 }
 
 /// Why a command failed. All are exit code 1: what was typed wrong is found before [`run`].
 #[derive(Debug, thiserror::Error)]
-pub enum LogCliError {
+pub(super) enum LogCliError {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -162,7 +162,7 @@ pub enum LogCliError {
 }
 
 /// Runs a command over the log in `dir`. Whoever reads the answer may stop reading: that is no error.
-pub fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let reader = Reader::open(dir)?;
     let done = match &args.command {
         LogCommand::Export(export) => run_export(export, &reader, streams),
