@@ -119,7 +119,7 @@ impl Link<'_> {
 }
 
 /// `<target>; name=value; …` (RFC 8288, appendix B.2). None where readers would disagree on where a
-/// link ends: an unclosed bracket or quote, a quote or a `<` in the wrong place.
+/// link ends: an unclosed bracket or quote, a `<` within one, text behind a quoted value.
 fn read_link(link: &[u8]) -> Option<Link<'_>> {
     let inner = link.trim_ascii().strip_prefix(b"<")?;
     let close = inner.iter().position(|&byte| byte == b'>')?;
@@ -137,10 +137,9 @@ fn read_param(param: &[u8]) -> Option<(String, String)> {
     let (name, value) = (name.trim_ascii(), value.trim_ascii());
     let (value, rest) = match value.strip_prefix('"') {
         Some(quoted) => unquote(quoted)?,
-        None if value.contains('"') => return None,
         None => (value.to_owned(), ""),
     };
-    (rest.is_empty() && !name.contains(['"', '<']) && !value.contains('<')).then(|| (name.to_owned(), value))
+    (rest.is_empty() && !name.contains('<') && !value.contains('<')).then(|| (name.to_owned(), value))
 }
 
 /// The text up to the closing quote, backslashes resolved, and what follows; none if it is not closed.
@@ -262,6 +261,7 @@ mod tests {
             "</a, <https://acme.example/p.js>; rel=preload",
             "</a>; title=\"x\\\", <https://acme.example/p.js>; rel=preload; t=\\\"y\"",
             "</a>x<https://acme.example/p.js>; rel=preload",
+            "</a>; t=\"a\"b\"c, <https://acme.example/p.js>; rel=preload\"",
             "\"</a>, <https://acme.example/p.js>; rel=preload",
         ] {
             assert_eq!(link(&[sent]), (vec![], vec![" ".to_owned()]), "{sent}");
