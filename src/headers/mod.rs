@@ -12,7 +12,6 @@ mod caching;
 mod cookies;
 pub mod csp;
 mod encoding;
-mod entity_tag;
 mod expiry;
 mod lines;
 mod links;
