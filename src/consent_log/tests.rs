@@ -323,7 +323,7 @@ proptest! {
 // === reading ===
 
 /// A log with decisions by two visitors on two sites over three days.
-async fn filled(dir: &Path) -> Vec<Recorded> {
+pub(crate) async fn filled(dir: &Path) -> Vec<Recorded> {
     let log = ready(dir, small()).await;
     let mut all = Vec::new();
     for (day, site, subject, kind, granted) in [
