@@ -502,6 +502,8 @@ async fn damage_is_named_with_its_index() {
         filled(dir.path()).await;
         sql(dir.path()).execute_batch(sabotage).expect("sabotage");
         check(dir.path(), index, what);
+        // Nor is anything written behind it.
+        assert!(matches!(ConsentLog::open(dir.path(), small()), Err(LogError::Damaged { .. })) || sabotage.contains("html"));
     }
 }
 
