@@ -1,1 +1,9 @@
-fn main() {}
+//! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
+
+mod commands;
+mod decision;
+mod harness;
+mod pages;
+mod passing;
+mod reload;
+mod vendors;
