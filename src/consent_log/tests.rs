@@ -299,7 +299,6 @@ proptest! {
                     let mut acks = Vec::new();
                     for _ in 0..decisions {
                         acks.push(log.append(record()).await.expect("a decision"));
-                        // Acknowledged is readable at once, by anybody.
                     }
                     acks
                 })

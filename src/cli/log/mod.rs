@@ -150,7 +150,7 @@ fn run_find(args: &Find, reader: &Reader, streams: &mut Streams<'_>) -> Result<(
     table(out, &FOUND, &found.leaves.iter().filter_map(found_row).collect::<Vec<_>>())?;
     if found.more {
         let shown = found.leaves.len();
-        writeln!(out, "\nThere are more than these {shown}: narrow the search, raise --limit, or use `log export`.")?;
+        writeln!(out, "\nMore fit than the {shown} shown: narrow the search, raise --limit, or use `log export`.")?;
     }
     Ok(())
 }
@@ -199,10 +199,25 @@ fn show_text(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
     )?;
     writeln!(out, "\n{:#}", body(leaf))?;
     if let Some(notice) = &shown.notice {
-        writeln!(out, "\nnotice {} (leaf {})\n{:#}\n\n{}", notice.sha256, notice.index, notice.snapshot, notice.html)?;
+        let shortened = shortened(&notice.snapshot);
+        writeln!(out, "\nnotice {} (leaf {})\n{shortened:#}", notice.sha256, notice.index)?;
+        writeln!(out, "\n`--json` gives the notice in full, with its markup.")?;
     }
     Ok(())
 }
+
+/// Texts are for reading; markup, style and script are not.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > LINE_BYTES_MAX => json!(format!("({} bytes)", text.len())),
+        Value::Array(items) => items.iter().map(shortened).collect(),
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), shortened(member))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Past so many bytes a text is not read on a terminal.
+const LINE_BYTES_MAX: usize = 600;
 
 fn shown_json(shown: &Shown) -> Value {
     let mut value = leaf_json(&shown.leaf);

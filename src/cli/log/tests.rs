@@ -55,7 +55,7 @@ idx  time                 id                                    kind       site 
     );
     assert_eq!(answer(dir.path(), "find --subject AQEBAQEBAQEBAQEBAQEBAQ"), want);
     assert_eq!(answer(dir.path(), "find --site c.example"), "No decision fits.\n");
-    assert!(answer(dir.path(), "find --limit 3").contains("There are more than these 3"));
+    assert!(answer(dir.path(), "find --limit 3").contains("More fit than the 3 shown"));
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn show_gives_record_notice_and_check() {
     let (dir, all) = log().await;
     let id = all[0].id().to_string();
     let text = answer(dir.path(), &format!("show {id}"));
-    for part in ["leaf        2 (decision)\n", "(matches the record)\n", "\"kind\": \"given\"", "<p>Do you agree?</p>"] {
+    for part in ["leaf        2 (decision)\n", "(matches the record)\n", "\"kind\": \"given\"", "\"title\": \"Do you agree?\""] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let json: Value = serde_json::from_str(&answer(dir.path(), "show 2 --json")).expect("JSON");
