@@ -18,6 +18,7 @@ use super::{
     error::LogError,
     folder::{self, FolderLock},
     leaf::{Content, Entry, NoticeLeaf, PolicyLeaf},
+    reader::Reader,
     record::Record,
     store::{self, CommitError, Outcome, Refusal, Store, StoreError, Synchronous},
 };
@@ -103,6 +104,8 @@ impl ConsentLog {
         let lock = folder::acquire(dir)?;
         let store = Store::open(dir, options.synchronous)?;
         folder::flush(dir)?;
+        // Nothing is added behind leaves that are not what was written.
+        Reader::open(dir)?.check_newest()?;
         let (queue, received) = mpsc::channel(options.queue_max);
         let (running, stopped) = watch::channel(());
         let file = dir.join(store::FILE);
