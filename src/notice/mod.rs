@@ -19,11 +19,11 @@ mod templates;
 
 pub use assets::{Asset, IMMUTABLE};
 pub use fill::Fill;
-pub use shown::{Decided, Message, Problem, Shown, Ticked};
+pub use shown::{Decided, Message, Shown, Ticked};
 pub use snapshot::{Layer, Notice};
 pub use templates::TemplateSources;
 
-use crate::{config::Fault, policy::Policy, vocab::Hash};
+use crate::{config::Fault, consent::Problem, policy::Policy, vocab::Hash};
 use assets::Assets;
 use fill::{Pieces, push_escaped};
 use offer::Offer;

@@ -9,10 +9,11 @@ use super::{
     assets::Assets,
     fill::Hole,
     offer::{Offer, OfferedPurpose, SEPARATOR, plain},
-    shown::{Problem, Shown, Ticked},
+    shown::{Shown, Ticked},
     strings::Strings,
     templates::{self, HTML, TemplateSources},
 };
+use crate::consent::Problem;
 use crate::config::Fault;
 
 /// From this many vendors on, the banner folds their names.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    consent::Problem,
     policy::Policy,
     vocab::{Grants, Purpose, VendorId},
 };
@@ -92,43 +93,6 @@ impl Message {
             Self::Withdrawn => "withdrawn",
             Self::RefusedUnrecorded => "refused_unrecorded",
             Self::NotRecorded => "not_recorded",
-        }
-    }
-}
-
-/// What can be wrong with a decision that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// There is no `choice`.
-    ChoiceMissing,
-    /// `choice` is none of the four.
-    ChoiceUnknown,
-    /// A purpose or vendor that is not offered, or a field nobody asked for.
-    FieldUnknown,
-    /// A value that the field does not take.
-    ValueBad,
-    /// A field sent more than once.
-    Repeated,
-    /// There is no notice token.
-    NoticeMissing,
-    /// The notice token is not valid here or no longer.
-    NoticeStale,
-    /// `return` is no path on this origin.
-    ReturnBad,
-}
-
-impl Problem {
-    /// The key in the table `problems` of the string files.
-    pub(super) fn key(self) -> &'static str {
-        match self {
-            Self::ChoiceMissing => "choice_missing",
-            Self::ChoiceUnknown => "choice_unknown",
-            Self::FieldUnknown => "field_unknown",
-            Self::ValueBad => "value_bad",
-            Self::Repeated => "repeated",
-            Self::NoticeMissing => "notice_missing",
-            Self::NoticeStale => "notice_stale",
-            Self::ReturnBad => "return_bad",
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Notice {
     pub lang: String,
     /// Canonical JSON (RFC 8785 for the values that occur here), ASCII or UTF-8.
     pub snapshot: String,
+    /// The markup in it: as shown to somebody who has not decided, tokens and addresses blanked.
+    pub html: String,
 }
 
 impl Notice {
@@ -72,6 +74,6 @@ impl Notice {
         fields.extend(own.map(|(key, value)| (key.to_owned(), value)));
         // serde_json keeps object keys sorted unless its `preserve_order` feature is on; a test holds it.
         let snapshot = snapshot.to_string();
-        Self { hash: Hash::of(snapshot.as_bytes()), layer, lang: strings.tag.clone(), snapshot }
+        Self { hash: Hash::of(snapshot.as_bytes()), layer, lang: strings.tag.clone(), snapshot, html: html.to_owned() }
     }
 }
