@@ -4,7 +4,7 @@
 use crate::{
     cdp::{Script, Visitor},
     forms::{self, Form},
-    origin::{Coding, Manner, Strict},
+    origin::Manner,
     world::{Report, World},
 };
 
@@ -15,10 +15,14 @@ const FORMS_MIN: usize = 3;
 async fn every_form_fires_without_the_gate() {
     let world = World::bare(Manner::default()).await;
     let mut report = Report::new("control");
+    let played = forms::played();
     for (vendor, forms) in forms::by_vendor() {
         report.expect(&vendor, forms.len() >= FORMS_MIN, "fewer than three forms");
         for form in &forms {
             report.expect(&form.id(), !form.beacon.is_empty(), "a form without a beacon shows nothing");
+            for beacon in &form.beacon {
+                report.expect(&form.id(), played.hosts.contains(&beacon.host), "its beacon goes to a host nobody plays");
+            }
             fires(&world, form, &mut report).await;
         }
     }

@@ -124,7 +124,9 @@ pub(crate) fn by_vendor() -> Vec<(String, Vec<Form>)> {
 /// How the demo plays the vendors, with every file's text in place of its name.
 pub(crate) fn played() -> Played {
     let mut played: Played = read(&home("templates/demo/played.toml"));
+    let vendors = home("policies/vendors");
     for one in played.script.iter_mut().chain(&mut played.frame) {
+        assert!(vendors.join(format!("{}.toml", one.vendor)).exists(), "{} is played but no vendor", one.vendor);
         let path = home("templates/demo/played").join(&one.file);
         one.file = std::fs::read_to_string(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
     }

@@ -7,8 +7,17 @@
 mod cdp;
 mod forms;
 mod gate;
+mod hand;
 mod origin;
 mod recorder;
+mod switch;
 mod world;
 
+mod banner;
+mod choice;
 mod control;
+mod hardened;
+mod journey;
+mod noscript;
+mod order;
+mod refusal;

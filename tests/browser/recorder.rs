@@ -172,8 +172,10 @@ impl std::fmt::Display for Heard {
         if !self.query.is_empty() {
             write!(f, "?{}", self.query)?;
         }
-        if !self.body.is_empty() {
-            write!(f, " body {}", self.body.chars().take(200).collect::<String>())?;
+        for (name, value) in [("body", &self.body), ("cookies", &self.cookies), ("from", &self.referer)] {
+            if !value.is_empty() {
+                write!(f, " {name} {}", value.chars().take(200).collect::<String>())?;
+            }
         }
         Ok(())
     }

@@ -166,8 +166,16 @@ impl Report {
         }
     }
 
-    /// Nothing may have reached anybody: no request, no connection, no cookie in the jar, none at the site.
+    /// Nothing may have reached anybody, and nobody may have left a cookie in the jar.
     pub(crate) async fn silent(&mut self, place: &str, world: &World, visitor: &Visitor<'_>) {
+        self.unheard(place, world);
+        for cookie in visitor.cookies().await.iter().filter(|cookie| !is_own(&cookie.name)) {
+            self.leak(place, format_args!("cookie {} of {}{}", cookie.name, cookie.domain, cookie.path));
+        }
+    }
+
+    /// Nothing may have reached anybody: no request, no connection, no tracker's cookie at the site.
+    pub(crate) fn unheard(&mut self, place: &str, world: &World) {
         self.checked += 1;
         for heard in world.recorder.heard() {
             self.leak(place, heard);
@@ -175,14 +183,6 @@ impl Report {
         for host in world.recorder.greeted() {
             self.leak(place, format_args!("a connection to {host}"));
         }
-        for cookie in visitor.cookies().await.iter().filter(|cookie| !is_own(&cookie.name)) {
-            self.leak(place, format_args!("cookie {} of {}{}", cookie.name, cookie.domain, cookie.path));
-        }
-        self.reached(place, world);
-    }
-
-    /// No tracker's cookie may have reached the site.
-    pub(crate) fn reached(&mut self, place: &str, world: &World) {
         for asked in world.origin.asked() {
             let names = asked.cookies.split(';').filter_map(|pair| pair.trim().split_once('=').map(|(name, _)| name));
             for name in names.filter(|name| *name != "session") {

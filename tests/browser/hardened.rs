@@ -1,0 +1,158 @@
+//! The same way behind sites that make it hard: validators and 304, strict policies, compression; and the
+//! day on which the gate is put before a site whose pages are in the visitors' caches.
+
+use hyper::StatusCode;
+
+use crate::{
+    cdp::{Page, Script},
+    forms::{self, Beacon, Form},
+    hand::{ACCEPT, BANNER, shows, withdraw},
+    origin::{Coding, Doc, Manner, Strict},
+    switch::Switch,
+    world::{Report, World},
+};
+
+/// Few pages with many vendors each: the whole set form by form is what `journey.rs` goes through.
+const PAGES: usize = 4;
+
+#[tokio::test]
+async fn behind_validators() {
+    condensed("validators", Manner { validators: true, ..Manner::default() }).await;
+}
+
+#[tokio::test]
+async fn behind_a_nonce_policy() {
+    condensed("nonce policy", Manner { policy: Some(Strict::Nonce), ..Manner::default() }).await;
+}
+
+#[tokio::test]
+async fn behind_a_policy_of_nonces_and_hosts() {
+    let manner = Manner { policy: Some(Strict::NonceAndHosts), coding: Some(Coding::Gzip), ..Manner::default() };
+    condensed("policy of nonces and hosts, gzip", manner).await;
+}
+
+#[tokio::test]
+async fn behind_validators_and_brotli() {
+    let manner = Manner { validators: true, coding: Some(Coding::Brotli), ..Manner::default() };
+    condensed("validators, brotli", manner).await;
+}
+
+async fn condensed(test: &'static str, manner: Manner) {
+    let world = World::gated(manner).await;
+    let mut report = Report::new(test);
+    for (index, forms) in pages().iter().enumerate() {
+        let path = format!("/page/{index}");
+        let html = |in_head: bool| -> String {
+            forms.iter().filter(|form| form.in_head() == in_head).map(|form| format!("{}\n", form.html)).collect()
+        };
+        world.origin.put(&path, Doc::shop(&html(true), &html(false)));
+        let beacons: Vec<Beacon> = forms.iter().flat_map(|form| form.beacon.clone()).collect();
+        control(&world, manner, &path, &beacons, &mut report).await;
+        journey(&world, &path, &beacons, &mut report).await;
+    }
+    report.finish();
+}
+
+/// The first form of each vendor, spread so that neighbours by name (which share globals) are apart.
+fn pages() -> Vec<Vec<Form>> {
+    let mut pages = vec![Vec::new(); PAGES];
+    for (index, (_, forms)) in forms::by_vendor().into_iter().enumerate() {
+        pages[index % PAGES].extend(forms.into_iter().find(|form| !form.nojs));
+    }
+    pages.retain(|page| !page.is_empty());
+    pages
+}
+
+/// Straight at the site: the beacons are sent, under its policy, and the browser asks with a condition.
+async fn control(world: &World, manner: Manner, path: &str, beacons: &[Beacon], report: &mut Report) {
+    let visitor = world.browser.visitor().await;
+    let page = visitor.page(Script::On).await;
+    let place = format!("control {path}");
+    for _ in 0..=u8::from(manner.validators) {
+        world.forget();
+        report.step(&place, page.go(&world.direct(path)).await);
+        report.step(&place, world.fire(&page, beacons).await);
+        report.fired(&place, beacons, &world.recorder.heard());
+    }
+    if manner.validators {
+        let fresh = world.origin.asked().iter().any(|asked| asked.conditional && asked.status == StatusCode::NOT_MODIFIED);
+        report.expect(&place, fresh, "the browser sent no condition that the site answers with 304");
+    }
+    visitor.leave().await;
+}
+
+async fn journey(world: &World, path: &str, beacons: &[Beacon], report: &mut Report) -> Option<()> {
+    let visitor = world.browser.visitor().await;
+    let page = visitor.page(Script::On).await;
+    let address = world.through(path);
+    for place in [format!("{path} undecided"), format!("{path} undecided, again")] {
+        world.forget();
+        report.step(&place, world.visit(&page, &address).await).then_some(())?;
+        report.silent(&place, world, &visitor).await;
+        report.expect(&place, shows(&page, BANNER).await, "no banner");
+    }
+
+    world.forget();
+    let accepted = format!("{path} accepted");
+    page.eval("window.sameDocument = true").await;
+    report.step(&accepted, page.click(ACCEPT).await).then_some(())?;
+    report.step(&accepted, world.fire(&page, beacons).await);
+    report.fired(&accepted, beacons, &world.recorder.heard());
+    report.expect(&accepted, page.eval("window.sameDocument").await == true, "the page was loaded again");
+
+    // The second time, the page is in the cache under the new choice.
+    for place in [format!("{path} next view"), format!("{path} next view, again")] {
+        world.forget();
+        report.step(&place, page.go(&address).await).then_some(())?;
+        report.step(&place, world.fire(&page, beacons).await);
+        report.fired(&place, beacons, &world.recorder.heard());
+        complaints(&page, &place, report);
+    }
+
+    let withdrawn = format!("{path} withdrawn");
+    world.forget();
+    withdraw(world, &page, report, &withdrawn).await.then_some(())?;
+    report.step(&withdrawn, world.visit(&page, &address).await).then_some(())?;
+    report.unheard(&withdrawn, world);
+    visitor.leave().await;
+    Some(())
+}
+
+fn complaints(page: &Page, place: &str, report: &mut Report) {
+    for complaint in page.complaints() {
+        // Complaints from before a decision are about functions that do not exist yet.
+        if !complaint.ends_with(" is not defined") {
+            report.broken(place, complaint);
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_in_the_cache_from_before_the_gate_are_not_shown() {
+    let world = World::gated(Manner { validators: true, ..Manner::default() }).await;
+    let mut report = Report::new("deployment day");
+    let switch = Switch::start(world.origin.port).await;
+    let forms = pages().concat();
+    let form = &forms[0];
+    world.stock(form);
+    let address = format!("http://www.shop.localhost:{}{}", switch.port, form.path());
+    let visitor = world.browser.visitor().await;
+    let page = visitor.page(Script::On).await;
+    report.step("before", page.go(&address).await);
+    report.step("before", world.fire(&page, &form.beacon).await);
+    report.fired("before", &form.beacon, &world.recorder.heard());
+
+    switch.turn(world.gate_port());
+    for place in ["first view", "second view"] {
+        world.forget();
+        report.step(place, world.visit(&page, &address).await);
+        report.unheard(place, &world);
+        report.expect(place, shows(&page, BANNER).await, "no banner");
+    }
+    world.forget();
+    report.step("reloaded", page.reload().await);
+    report.step("reloaded", world.settle(&page).await);
+    report.unheard("reloaded", &world);
+    report.expect("reloaded", shows(&page, BANNER).await, "no banner");
+    report.finish();
+}
