@@ -1,1 +1,3 @@
-fn main() {}
+//! Integration tests: the rooms together, and the files people edit.
+
+mod vendors;
