@@ -2,7 +2,7 @@
 //! the gate would prove nothing.
 
 use crate::{
-    cdp::{Script, Visitor},
+    cdp::{Page, Script},
     forms::{self, Form},
     origin::Manner,
     world::{Report, World},
@@ -16,6 +16,8 @@ async fn every_form_fires_without_the_gate() {
     let world = World::bare(Manner::default()).await;
     let mut report = Report::new("control");
     let played = forms::played();
+    let visitor = world.browser.visitor().await;
+    let (with, without) = (visitor.page(Script::On).await, visitor.page(Script::Off).await);
     for (vendor, forms) in forms::by_vendor() {
         report.expect(&vendor, forms.len() >= FORMS_MIN, "fewer than three forms");
         for form in &forms {
@@ -23,32 +25,21 @@ async fn every_form_fires_without_the_gate() {
             for beacon in &form.beacon {
                 report.expect(&form.id(), played.hosts.contains(&beacon.host), "its beacon goes to a host nobody plays");
             }
-            fires(&world, form, &mut report).await;
+            world.stock(form);
+            fires(&world, form, if form.nojs { &without } else { &with }, &mut report).await;
         }
     }
     report.finish();
 }
 
-/// Both of a form's pages, straight at the site.
-async fn fires(world: &World, form: &Form, report: &mut Report) {
-    world.stock(form);
-    let visitor = world.browser.visitor().await;
-    let script = if form.nojs { Script::Off } else { Script::On };
-    for path in [form.path(), format!("{}/next", form.path())] {
-        view(world, &visitor, form, &path, script, report).await;
-    }
-    visitor.leave().await;
-}
-
-async fn view(world: &World, visitor: &Visitor<'_>, form: &Form, path: &str, script: Script, report: &mut Report) {
-    let page = visitor.page(script).await;
+async fn fires(world: &World, form: &Form, page: &Page, report: &mut Report) {
+    let place = form.id();
     world.forget();
-    if report.step(path, page.go(&world.direct(path)).await) {
-        report.step(path, world.fire(&page, &form.beacon).await);
+    if report.step(&place, page.go(&world.direct(&form.path())).await) {
+        report.step(&place, world.fire(page, &form.beacon).await);
     }
-    report.fired(path, &form.beacon, &world.recorder.heard());
+    report.fired(&place, &form.beacon, &world.recorder.heard());
     for complaint in page.complaints() {
-        report.broken(path, complaint);
+        report.broken(&place, complaint);
     }
-    page.close().await;
 }

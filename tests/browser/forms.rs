@@ -21,6 +21,10 @@ pub(crate) struct Form {
     /// scripts off, and none with scripts on.
     #[serde(default)]
     pub(crate) nojs: bool,
+    /// Whether a script of it writes into the page while it is parsed: released late it cannot work, it does
+    /// from the next page on.
+    #[serde(default)]
+    pub(crate) parse_time: bool,
     /// The requests by which it tells the vendor about the visit.
     #[serde(default)]
     pub(crate) beacon: Vec<Beacon>,
@@ -34,7 +38,7 @@ pub(crate) struct Beacon {
     pub(crate) host: String,
     /// The path, `*` for any run of characters.
     pub(crate) path: String,
-    /// A part of the query, or of the body where it is posted: the id at least.
+    /// One query parameter as `name=pattern`, the id usually; empty for any query.
     #[serde(default)]
     pub(crate) query: String,
     /// How often a page view sends it.
@@ -156,8 +160,11 @@ impl Form {
         format!("/{}/{}", self.vendor, self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
     }
 
-    /// Whether it is pasted into the head: scripts are, while images and frames would end it.
+    /// Whether it is pasted into the head, as base code is: an inline script first, nothing that ends the head.
     pub(crate) fn in_head(&self) -> bool {
-        self.html.trim_start().starts_with("<script") && !self.html.contains("<iframe") && !self.html.contains("<img")
+        let html = self.html.trim_start();
+        let inline =
+            html.strip_prefix("<script").and_then(|rest| rest.split_once('>')).is_some_and(|(tag, _)| !tag.contains("src"));
+        inline && !html.contains("<iframe") && !html.contains("<img")
     }
 }

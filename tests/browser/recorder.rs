@@ -24,6 +24,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{TlsAcceptor, rustls};
+use url::form_urlencoded;
 
 use crate::forms::{self, Beacon, Played, glob};
 
@@ -157,12 +158,19 @@ fn acceptor() -> TlsAcceptor {
 // === impl Heard ===
 
 impl Heard {
-    /// Whether it is this beacon.
+    /// Whether it is this beacon. The address of a frame carries ids as well.
     pub(crate) fn is(&self, beacon: &Beacon) -> bool {
-        self.role == Role::Beacon
+        matches!(self.role, Role::Beacon | Role::Frame)
             && self.host == beacon.host
             && glob(&beacon.path, &self.path)
-            && (self.query.contains(&beacon.query) || self.body.contains(&beacon.query))
+            && self.has(&beacon.query)
+    }
+
+    /// Whether the query has a parameter like this `name=pattern`.
+    fn has(&self, wanted: &str) -> bool {
+        let Some((wanted, pattern)) = wanted.split_once('=') else { return true };
+        let mut pairs = form_urlencoded::parse(self.query.as_bytes());
+        pairs.any(|(name, value)| name == wanted && glob(pattern, &value))
     }
 }
 

@@ -8,11 +8,11 @@ use crate::{
     forms::{Beacon, Form},
     gate::Gate,
     origin::{Doc, Manner, Origin},
-    recorder::{Heard, Recorder},
+    recorder::{Heard, Recorder, Role},
 };
 
 /// So long nothing must happen before a page counts as done. A script that was loaded sends at once.
-const QUIET: Duration = Duration::from_millis(200);
+const QUIET: Duration = Duration::from_millis(150);
 /// Past this a page is never going to be quiet.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a beacon may take from the click on.
@@ -201,7 +201,7 @@ impl Report {
                 self.unfired(place, format_args!("{count} of {want} beacons {host}{path} with {query}; heard {}", list(heard)));
             }
         }
-        let told = |one: &&Heard| one.role == crate::recorder::Role::Beacon && !beacons.iter().any(|beacon| one.is(beacon));
+        let told = |one: &&Heard| one.role == Role::Beacon && !beacons.iter().any(|beacon| one.is(beacon));
         for other in heard.iter().filter(told) {
             self.unfired(place, format_args!("a beacon nobody expects: {other}"));
         }

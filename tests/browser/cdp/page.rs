@@ -28,7 +28,6 @@ pub(crate) enum Script {
 pub(crate) struct Page {
     wire: Arc<Wire>,
     session: String,
-    target: String,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -48,14 +47,14 @@ impl Page {
         wire.sessions.lock().expect("no holder panics").insert(session.clone(), sender);
         let seen = Arc::new(Mutex::new(Seen {
             // A page target's main frame has the target's id.
-            main_frame: target.clone(),
+            main_frame: target,
             loads: Vec::new(),
             in_flight: HashSet::new(),
             last: Instant::now(),
             complaints: Vec::new(),
             status: None,
         }));
-        let page = Self { wire, session, target, seen: Arc::clone(&seen) };
+        let page = Self { wire, session, seen: Arc::clone(&seen) };
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 seen.lock().expect("no holder panics").note(&event);
@@ -187,11 +186,6 @@ impl Page {
     pub(crate) async fn picture(&self) -> Vec<u8> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
         base64::engine::general_purpose::STANDARD.decode(text(&answer, "data")).expect("the protocol says base64")
-    }
-
-    /// Closes the tab; the visitor stays.
-    pub(crate) async fn close(self) {
-        self.wire.must(None, "Target.closeTarget", json!({ "targetId": self.target })).await;
     }
 }
 
