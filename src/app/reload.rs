@@ -1,0 +1,105 @@
+//! Edited policies and templates are picked up while the gate runs: validated first, swapped whole,
+//! the old ones kept when the new ones are at fault.
+//!
+//! The folders are looked at twice a second by size and time of change. Notifications of the file
+//! system would save that look, and miss changes on network and container mounts.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::{compile, files, put_on_record};
+use crate::site::Site;
+
+/// A change is taken up once it has stood still for one look.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+type Fingerprint = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+pub(super) struct Reloader {
+    policies: Option<PathBuf>,
+    templates: Option<PathBuf>,
+    /// The files as they were when the policy in force was read.
+    applied: Fingerprint,
+}
+
+impl Reloader {
+    /// Remembers the files as they are; call it before they are read.
+    pub(super) fn new(policies: Option<PathBuf>, templates: Option<PathBuf>) -> Self {
+        let mut reloader = Self { policies, templates, applied: Vec::new() };
+        reloader.applied = reloader.look();
+        reloader
+    }
+
+    /// Looks until `stop` turns true.
+    pub(super) async fn run(mut self, site: Arc<Site>, mut stop: watch::Receiver<bool>) {
+        if self.policies.is_none() && self.templates.is_none() {
+            return;
+        }
+        let mut last = self.applied.clone();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            let now = self.look();
+            if now != self.applied && now == last {
+                self.applied.clone_from(&now);
+                self.reload(&site).await;
+            }
+            last = now;
+        }
+    }
+
+    async fn reload(&self, site: &Site) {
+        let read = || {
+            let policies = files::read_policies(self.policies.as_deref())?;
+            let templates = files::read_templates(self.templates.as_deref())?;
+            compile(&policies, &templates)
+        };
+        let (snapshot, warnings) = match read() {
+            Ok(compiled) => compiled,
+            Err(faults) => {
+                faults.iter().for_each(|fault| error!("{fault}"));
+                return error!(faults = faults.len(), "the edited files are at fault: the policy in force stays");
+            }
+        };
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        // On record before it is in force: a decision made under it cites it.
+        if let Err(error) = put_on_record(&site.log, &snapshot).await {
+            return error!(%error, "the edited policy cannot be put on record: the policy in force stays");
+        }
+        let revision = snapshot.policy.revision();
+        let asked_again = revision != site.snapshot().policy.revision();
+        site.swap(snapshot);
+        info!(revision = revision.0.short(), asked_again, "edited files are in force");
+    }
+
+    fn look(&self) -> Fingerprint {
+        let mut prints = Vec::new();
+        for folder in [&self.policies, &self.templates].into_iter().flatten() {
+            prints.extend(look_below(folder));
+        }
+        prints.sort();
+        prints
+    }
+}
+
+/// A folder that cannot be read looks empty: that is a change, and the reload names the fault.
+fn look_below(folder: &Path) -> Fingerprint {
+    let mut paths = Vec::new();
+    let _ = files::list(folder, &mut paths);
+    paths
+        .into_iter()
+        .map(|path| {
+            let meta = std::fs::metadata(&path).ok();
+            let (size, changed) = meta.map_or((0, None), |meta| (meta.len(), meta.modified().ok()));
+            (path, size, changed)
+        })
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! The way of a request: accept, read, decide, forward, filter, stream. [`pipeline`] is the one
+//! place where branches are; the other files are its straight steps.
+
+mod hop;
+mod progress;
+mod tunnel;
+pub mod upstream;

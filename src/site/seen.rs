@@ -1,0 +1,60 @@
+//! What pages were seen to carry: told as it happens, kept by nobody, without a visitor.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::{policy::Policy, vocab::Verdict};
+
+/// One page that went through the gate.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its path, without query.
+    pub page: String,
+    /// Its tags in document order.
+    pub tags: Vec<SeenTag>,
+}
+
+/// One tag of such a page.
+#[derive(Clone, Debug)]
+pub struct SeenTag {
+    /// Ids of the vendors whose rules hit it.
+    pub vendors: Vec<String>,
+    /// Ids of the rules that hit it.
+    pub rules: Vec<String>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The element, such as `script`.
+    pub element: String,
+    /// Its address without query; `None` for an inline script.
+    pub address: Option<String>,
+}
+
+/// Tells listeners, if there are any; a listener that is slow misses some.
+pub type Sender = broadcast::Sender<Arc<Seen>>;
+
+/// How many pages a slow listener may lag behind.
+const LAG: usize = 256;
+
+pub(super) fn channel() -> Sender {
+    broadcast::Sender::new(LAG)
+}
+
+impl Seen {
+    /// Names vendors and rules of an engine's report.
+    pub fn of(policy: &Policy, page: &str, report: &crate::html::PageReport) -> Self {
+        let tags = report.tags.iter().map(|tag| {
+            let rules: Vec<_> = tag.rules.iter().map(|&id| policy.rule(id)).collect();
+            let mut vendors: Vec<String> = rules.iter().map(|rule| policy.vendor_def(rule.vendor).id.clone()).collect();
+            vendors.dedup();
+            SeenTag {
+                vendors,
+                rules: rules.iter().map(|rule| rule.id.clone()).collect(),
+                verdict: tag.verdict,
+                element: tag.element.clone(),
+                address: tag.address.clone(),
+            }
+        });
+        Self { page: page.to_owned(), tags: tags.collect() }
+    }
+}
