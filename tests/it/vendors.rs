@@ -131,6 +131,83 @@ fn every_vendor_is_in_the_table_and_names_who_receives_the_data() {
     }
 }
 
+/// What a tag sends must be known as well as the tag: it is the same for a beacon of a form in
+/// `tests/browser/tags` and for a script or frame of `templates/demo/played.toml`.
+#[test]
+fn what_the_played_vendors_answer_and_receive_is_known_as_theirs() {
+    let policy = policy();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let known = |vendor: &str, host: &str, path: &str| {
+        // A Google tag belongs to the product that its id names.
+        let id = match vendor {
+            "google-analytics" => "G-1",
+            "google-ads" => "AW-1",
+            _ => "GT-1",
+        };
+        let found = address(&policy, &format!("https://{host}/{}?id={id}", path.replace('*', "x/").trim_start_matches('/')));
+        let exact = address(&policy, &format!("https://{host}/{}", path.replace('*', "").trim_start_matches('/')));
+        let own = |hits: &str| hits.split(' ').any(|rule| rule.starts_with(&format!("{vendor}/")));
+        assert!(own(&found) || own(&exact), "{vendor} does not know {host}{path}");
+    };
+
+    let played: Played = toml::from_str(&read("templates/demo/played.toml")).expect("played.toml is valid");
+    for entry in played.script.iter().chain(&played.frame) {
+        assert!(played.hosts.contains(&entry.host), "{} is not listed", entry.host);
+        assert!(!read(&format!("templates/demo/played/{}", entry.file)).is_empty());
+        if entry.path != BY_TEXT_ONLY {
+            known(&entry.vendor, &entry.host, &entry.path);
+        }
+    }
+    for def in policy.vendors() {
+        let forms: Forms = toml::from_str(&read(&format!("tests/browser/tags/{}.toml", def.id))).expect("the forms are valid");
+        assert!(forms.form.len() >= 3, "{} has too few forms", def.id);
+        for form in &forms.form {
+            assert!(!form.html.is_empty() && !form.beacon.is_empty(), "{}: {} sends nothing", def.id, form.name);
+            for beacon in &form.beacon {
+                assert!(played.hosts.contains(&beacon.host), "{} is not listed", beacon.host);
+                known(&def.id, &beacon.host, &beacon.path);
+            }
+        }
+    }
+}
+
+/// A container on a host of one's own has no fixed name: its base code is known, its address is not.
+const BY_TEXT_ONLY: &str = "/js/container_*.js";
+
+#[derive(Deserialize)]
+struct Played {
+    hosts: Vec<String>,
+    script: Vec<PlayedEntry>,
+    frame: Vec<PlayedEntry>,
+}
+
+#[derive(Deserialize)]
+struct PlayedEntry {
+    vendor: String,
+    host: String,
+    path: String,
+    file: String,
+}
+
+#[derive(Deserialize)]
+struct Forms {
+    form: Vec<Form>,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    name: String,
+    html: String,
+    beacon: Vec<Beacon>,
+}
+
+#[derive(Deserialize)]
+struct Beacon {
+    host: String,
+    path: String,
+}
+
 /// Without the page engine: an example has one tag, which is hit through its address or its text.
 #[test]
 fn every_example_is_hit_by_the_rule_it_names() {
