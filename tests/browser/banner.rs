@@ -3,7 +3,7 @@
 
 use crate::{
     cdp::{Page, Script},
-    hand::{ACCEPT, BANNER, CHOICES, CHOOSE, REJECT, follow, shows, state},
+    hand::{ACCEPT, BANNER, CHOICES, CHOOSE, REJECT, decide, follow, shows, state},
     origin::{Doc, Manner},
     world::{Report, World},
 };
@@ -52,14 +52,14 @@ async fn the_banner_works_in_pages_that_make_it_hard() {
         world.origin.put(trap.path, doc);
         for (name, script) in [("scripts on", Script::On), ("scripts off", Script::Off)] {
             for button in [ACCEPT, REJECT] {
-                decide(&world, trap, &format!("{} {name} {button}", trap.path), script, button, &mut report).await;
+                try_button(&world, trap, &format!("{} {name} {button}", trap.path), script, button, &mut report).await;
             }
         }
     }
     report.finish();
 }
 
-async fn decide(world: &World, trap: &Trap, place: &str, script: Script, button: &str, report: &mut Report) -> Option<()> {
+async fn try_button(world: &World, trap: &Trap, place: &str, script: Script, button: &str, report: &mut Report) -> Option<()> {
     let visitor = world.browser.visitor().await;
     let page = visitor.page(script).await;
     world.forget();
@@ -67,8 +67,10 @@ async fn decide(world: &World, trap: &Trap, place: &str, script: Script, button:
     report.expect(place, shows(&page, BANNER).await, "no banner");
     match script {
         Script::On => {
-            report.step(place, page.click(button).await).then_some(())?;
+            let before = page.loads();
+            decide(&page, button, report, place).await.then_some(())?;
             report.step(place, world.settle(&page).await);
+            report.expect(place, page.loads() == before, "the page was loaded again");
             let state = state(&page).await;
             report.expect(place, state["decided"] == true, &format!("the choice did not arrive: {state}"));
             report.expect(place, state["grants"]["marketing"] == (button == ACCEPT), &format!("another choice arrived: {state}"));
@@ -100,7 +102,7 @@ async fn the_banner_waits_behind_a_modal_dialog() {
     let page = visitor.page(Script::On).await;
     if report.step("modal", world.visit(&page, &world.through("/modal")).await) {
         page.press("Escape", 27).await;
-        report.step("modal", page.click(ACCEPT).await);
+        decide(&page, ACCEPT, &mut report, "modal").await;
         report.step("modal", world.settle(&page).await);
         report.expect("modal", state(&page).await["decided"] == true, "the choice did not arrive");
     }
@@ -137,7 +139,7 @@ async fn a_page_without_tags_is_as_quiet_as_before() {
         let page = visitor.page(Script::On).await;
         report.step(place, world.visit(&page, &address).await);
         if place == "gated" {
-            report.step(place, page.click(ACCEPT).await);
+            decide(&page, ACCEPT, &mut report, place).await;
             report.step(place, world.settle(&page).await);
         }
         let ready = page.eval("window.ready").await;

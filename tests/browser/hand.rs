@@ -1,11 +1,16 @@
 //! What a visitor's hand does: finding the banner's buttons and the preference page.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::{
     cdp::Page,
     world::{Report, World},
 };
+
+/// A decision takes a flush to disk; past this it was lost.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The banner's form.
 pub(crate) const BANNER: &str = r#"[data-consentry] form[action$="/_consent/decision"]"#;
@@ -33,6 +38,22 @@ pub(crate) async fn shows(page: &Page, selector: &str) -> bool {
 /// What the gate says about this visitor. Not with scripts off.
 pub(crate) async fn state(page: &Page) -> Value {
     page.eval("fetch(location.origin + '/_consent/state').then(answer => answer.json())").await
+}
+
+/// Clicks a button of the banner and waits until the choice was taken: the banner goes then. Says whether it did.
+pub(crate) async fn decide(page: &Page, button: &str, report: &mut Report, place: &str) -> bool {
+    if !report.step(place, page.click(button).await) {
+        return false;
+    }
+    let start = Instant::now();
+    while shows(page, BANNER).await {
+        if start.elapsed() > ANSWER_TIMEOUT {
+            report.broken(place, "the banner stays");
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
 }
 
 /// Clicks what leads to another document, and waits until that is done. Says whether it worked.

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use crate::{
     cdp::{Page, Script},
     forms::{self, Beacon, Form},
-    hand::{ACCEPT, BANNER, shows, withdraw},
+    hand::{ACCEPT, BANNER, decide, shows, withdraw},
     origin::{Coding, Doc, Manner, Strict},
     switch::Switch,
     world::{Report, World},
@@ -95,7 +95,7 @@ async fn journey(world: &World, path: &str, beacons: &[Beacon], report: &mut Rep
     world.forget();
     let accepted = format!("{path} accepted");
     page.eval("window.sameDocument = true").await;
-    report.step(&accepted, page.click(ACCEPT).await).then_some(())?;
+    decide(&page, ACCEPT, report, &accepted).await.then_some(())?;
     report.step(&accepted, world.fire(&page, beacons).await);
     report.fired(&accepted, beacons, &world.recorder.heard());
     report.expect(&accepted, page.eval("window.sameDocument").await == true, "the page was loaded again");

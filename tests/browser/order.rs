@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     cdp::Script,
-    hand::ACCEPT,
+    hand::{ACCEPT, decide},
     origin::{Doc, Manner},
     world::{Report, World},
 };
@@ -38,7 +38,7 @@ async fn released_scripts_run_in_document_order() {
 
     // The site's own script has run long ago.
     let released = json!([6, 1, 2, 3, 4, 5, 7, 8]);
-    report.step("accepted", page.click(ACCEPT).await);
+    decide(&page, ACCEPT, &mut report, "accepted").await;
     report.step("accepted", world.settle(&page).await);
     let order = page.eval("window.order").await;
     report.expect("accepted", order == released, &format!("after Accept all the order is {order}"));

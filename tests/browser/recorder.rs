@@ -143,6 +143,23 @@ impl Recorder {
     }
 }
 
+/// A request being answered; ended when dropped, since the browser may leave in the middle.
+struct Busy<'world>(&'world World);
+
+impl<'world> Busy<'world> {
+    fn new(world: &'world World) -> Self {
+        world.answering.fetch_add(1, Ordering::AcqRel);
+        Self(world)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        *self.0.last.lock().expect("no holder panics") = Instant::now();
+        self.0.answering.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 fn acceptor() -> TlsAcceptor {
     let made = rcgen::generate_simple_self_signed(["everyone.test".to_owned()]).expect("a valid name");
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("just made");
@@ -211,11 +228,8 @@ impl World {
         let service = service_fn(|req| {
             let world = Arc::clone(&self);
             async move {
-                world.answering.fetch_add(1, Ordering::AcqRel);
-                let resp = world.answer(req).await;
-                *world.last.lock().expect("no holder panics") = Instant::now();
-                world.answering.fetch_sub(1, Ordering::AcqRel);
-                Ok::<_, Infallible>(resp)
+                let _busy = Busy::new(&world);
+                Ok::<_, Infallible>(world.answer(req).await)
             }
         });
         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await; // The browser may just leave.

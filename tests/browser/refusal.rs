@@ -4,7 +4,7 @@
 use crate::{
     cdp::{Script, Visitor},
     forms::{self, Form},
-    hand::{ACCEPT, BANNER, CHOICES, REJECT, shows, withdraw},
+    hand::{ACCEPT, BANNER, CHOICES, REJECT, decide, shows, withdraw},
     origin::{Doc, Manner},
     world::{Report, World},
 };
@@ -46,10 +46,9 @@ async fn reject(world: &World, path: &str, report: &mut Report) -> Option<()> {
     let page = visitor.page(Script::On).await;
     world.forget();
     report.step(path, world.visit(&page, &world.through(path)).await).then_some(())?;
-    report.step(path, page.click(REJECT).await).then_some(())?;
+    decide(&page, REJECT, report, path).await.then_some(())?;
     report.step(path, world.settle(&page).await);
     report.silent(&format!("{path} rejected"), world, &visitor).await;
-    report.expect(path, !shows(&page, BANNER).await, "the banner stays after a refusal");
     report.expect(path, shows(&page, CHOICES).await, "no link to the privacy choices after a refusal");
 
     report.step(path, world.visit(&page, &world.through(path)).await).then_some(())?;
@@ -63,7 +62,7 @@ async fn take_back(world: &World, path: &str, report: &mut Report) -> Option<()>
     let visitor = world.browser.visitor().await;
     let page = visitor.page(Script::On).await;
     report.step(path, world.visit(&page, &world.through(path)).await).then_some(())?;
-    report.step(path, page.click(ACCEPT).await).then_some(())?;
+    decide(&page, ACCEPT, report, path).await.then_some(())?;
     report.step(path, world.settle(&page).await);
     // The site's own server sets its trackers' cookies once the visitor granted them.
     report.step(path, world.visit(&page, &world.through(path)).await).then_some(())?;

@@ -15,6 +15,9 @@ use super::{Wire, browser::text};
 /// Local pages load in a fraction of a second; past this something hangs.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How often a question is put again because the tab was between two documents.
+const ASKED_AGAIN_MAX: usize = 20;
+
 /// Whether scripts run in a tab.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Script {
@@ -135,9 +138,20 @@ impl Page {
     /// The value of an expression in the page. It works with scripts off as well.
     pub(crate) async fn eval(&self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true, "userGesture": true });
-        let mut answer = self.call("Runtime.evaluate", params).await;
-        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
-        answer["result"]["value"].take()
+        for _ in 0..ASKED_AGAIN_MAX {
+            match self.wire.call(Some(&self.session), "Runtime.evaluate", params.clone()).await {
+                Ok(mut answer) => {
+                    assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+                    return answer["result"]["value"].take();
+                }
+                // The tab went to another document meanwhile: the question is for that one.
+                Err(fault) if fault.contains("navigated") || fault.contains("context") => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(fault) => panic!("{fault}"),
+            }
+        }
+        panic!("{expression}: the tab goes from one document to the next");
     }
 
     /// Clicks the middle of the first element that matches, as a hand would. An error says why it could not
