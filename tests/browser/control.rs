@@ -4,7 +4,7 @@
 use crate::{
     cdp::{Page, Script},
     forms::{self, Form},
-    origin::{Doc, Manner},
+    origin::Manner,
     world::{Report, World},
 };
 
@@ -42,18 +42,4 @@ async fn fires(world: &World, form: &Form, page: &Page, report: &mut Report) {
     for complaint in page.complaints() {
         report.broken(&place, complaint);
     }
-}
-
-#[tokio::test]
-async fn a_connection_alone_is_noticed() {
-    let world = World::bare(Manner::default()).await;
-    let mut report = Report::new("control, connections");
-    let host = "connect.facebook.net";
-    world.origin.put("/hint", Doc::shop(&format!("<link rel=\"preconnect\" href=\"https://{host}\">"), ""));
-    let visitor = world.browser.visitor().await;
-    let page = visitor.page(Script::On).await;
-    report.step("hint", world.visit(&page, &world.direct("/hint")).await);
-    report.expect("hint", world.recorder.greeted() == [host], "the recorder missed a connection without a request");
-    report.expect("hint", world.recorder.heard().is_empty(), "the hint sent a request");
-    report.finish();
 }

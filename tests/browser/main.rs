@@ -17,6 +17,7 @@ mod banner;
 mod choice;
 mod control;
 mod hardened;
+mod hints;
 mod journey;
 mod noscript;
 mod order;

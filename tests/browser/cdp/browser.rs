@@ -39,7 +39,8 @@ pub(crate) struct Browser {
 /// One visitor: a browser context with an empty cookie jar and cache.
 pub(crate) struct Visitor<'browser> {
     browser: &'browser Browser,
-    context: String,
+    /// None: the browser's own profile.
+    context: Option<String>,
 }
 
 /// A cookie in a visitor's jar.
@@ -107,7 +108,13 @@ impl Browser {
     /// A new visitor.
     pub(crate) async fn visitor(&self) -> Visitor<'_> {
         let answer = self.wire.must(None, "Target.createBrowserContext", json!({})).await;
-        Visitor { browser: self, context: text(&answer, "browserContextId") }
+        Visitor { browser: self, context: Some(text(&answer, "browserContextId")) }
+    }
+
+    /// The one visitor in the browser's own profile. Only there does Chromium open connections ahead of
+    /// requests; the others are like private windows.
+    pub(crate) fn owner(&self) -> Visitor<'_> {
+        Visitor { browser: self, context: None }
     }
 }
 
@@ -164,8 +171,7 @@ impl Visitor<'_> {
     /// A new tab, empty.
     pub(crate) async fn page(&self, script: Script) -> Page {
         let wire = &self.browser.wire;
-        let made =
-            wire.must(None, "Target.createTarget", json!({ "url": "about:blank", "browserContextId": self.context })).await;
+        let made = wire.must(None, "Target.createTarget", self.scoped(json!({ "url": "about:blank" }))).await;
         let target = text(&made, "targetId");
         let attached = wire.must(None, "Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await;
         Page::attach(Arc::clone(wire), text(&attached, "sessionId"), target, script).await
@@ -180,14 +186,21 @@ impl Visitor<'_> {
     /// Puts a cookie into the jar, as a script or server of the site had done before.
     pub(crate) async fn set_cookie(&self, name: &str, value: &str, domain: &str, path: &str) {
         let cookie = json!({ "name": name, "value": value, "domain": domain, "path": path });
-        let params = json!({ "cookies": [cookie], "browserContextId": self.context });
-        self.browser.wire.must(None, "Storage.setCookies", params).await;
+        self.browser.wire.must(None, "Storage.setCookies", self.scoped(json!({ "cookies": [cookie] }))).await;
     }
 
     /// The visitor leaves: tabs, jar and cache are gone.
     pub(crate) async fn leave(self) {
-        let params = json!({ "browserContextId": self.context });
-        self.browser.wire.must(None, "Target.disposeBrowserContext", params).await;
+        if self.context.is_some() {
+            self.browser.wire.must(None, "Target.disposeBrowserContext", self.scoped(json!({}))).await;
+        }
+    }
+
+    fn scoped(&self, mut params: Value) -> Value {
+        if let Some(context) = &self.context {
+            params["browserContextId"] = json!(context);
+        }
+        params
     }
 }
 
