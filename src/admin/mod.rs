@@ -6,6 +6,7 @@ use http::{Method, Request, Response, StatusCode, header, uri::Authority};
 use serde_json::json;
 
 use crate::{
+    consent_log::Health as LogHealth,
     site::Site,
     wire::{self, Body},
 };
@@ -39,8 +40,15 @@ impl Health {
 
     fn health(&self) -> Response<Body> {
         let log = self.site.log.health();
-        let status = if log.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let told = log.as_ref().err().map_or_else(|| "ok".to_owned(), ToString::to_string);
+        let status = if log == LogHealth::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let told = match log {
+            LogHealth::Ready => "ready".to_owned(),
+            LogHealth::LowDisk { free_bytes, reserve_bytes } => {
+                format!("only {free_bytes} bytes are free on the disk; {reserve_bytes} must stay free")
+            }
+            LogHealth::Poisoned { first } => format!("a write failed: {first}; start consentry again"),
+            LogHealth::Closed => "closed".to_owned(),
+        };
         let revision = self.site.snapshot().policy.revision().to_string();
         wire::answer(status, wire::JSON, json!({ "consent_log": told, "policy": revision }).to_string())
     }
@@ -60,7 +68,9 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_answered() {
-        for (host, want) in [("localhost:8081", true), ("127.0.0.1", true), ("[::1]:8081", true), ("evil.example", false), ("10.0.0.1", false)] {
+        for (host, want) in
+            [("localhost:8081", true), ("127.0.0.1", true), ("[::1]:8081", true), ("evil.example", false), ("10.0.0.1", false)]
+        {
             let req = Request::builder().header("host", host).body(()).expect("a test request");
             assert_eq!(names_this_machine(&req), want, "{host}");
         }

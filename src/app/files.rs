@@ -50,12 +50,20 @@ pub fn read_templates(folder: Option<&Path>) -> Result<TemplateSources, Vec<Faul
     Ok(sources)
 }
 
-fn read_over(folder: Option<&Path>, wanted: impl Fn(&str) -> bool, mut insert: impl FnMut(String, String)) -> Result<(), Vec<Fault>> {
+fn read_over(
+    folder: Option<&Path>,
+    wanted: impl Fn(&str) -> bool,
+    mut insert: impl FnMut(String, String),
+) -> Result<(), Vec<Fault>> {
     let Some(folder) = folder else { return Ok(()) };
     let mut faults = Vec::new();
     let mut files = Vec::new();
     if let Err(error) = list(folder, &mut files) {
-        return Err(vec![Fault::whole(&folder.to_string_lossy(), format!("the folder cannot be read: {error}"), "name an existing folder")]);
+        return Err(vec![Fault::whole(
+            &folder.to_string_lossy(),
+            format!("the folder cannot be read: {error}"),
+            "name an existing folder",
+        )]);
     }
     files.sort();
     for file in files {
@@ -75,7 +83,11 @@ fn read_over(folder: Option<&Path>, wanted: impl Fn(&str) -> bool, mut insert: i
 
 fn read(file: &Path) -> Result<String, Fault> {
     fs::read_to_string(file).map_err(|error| {
-        Fault::whole(&file.to_string_lossy(), format!("the file cannot be read: {error}"), "check its name and who may read it; text is UTF-8")
+        Fault::whole(
+            &file.to_string_lossy(),
+            format!("the file cannot be read: {error}"),
+            "check its name and who may read it; text is UTF-8",
+        )
     })
 }
 

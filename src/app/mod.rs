@@ -5,12 +5,7 @@ mod files;
 mod keys;
 mod reload;
 
-use std::{
-    future::Future,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::Request;
 use tokio::{net::TcpListener, sync::watch};
@@ -82,14 +77,14 @@ pub fn compile(policies: &Sources, templates: &TemplateSources) -> Result<(Snaps
         Ok(compiled) => compiled,
         Err(faults) => return Err(faults),
     };
-    let (notices, mut more) = Notices::build(&policy, templates)?;
+    let (notices, mut more) = Notices::build(&policy, templates, &policy.controller().name)?;
     warnings.append(&mut more);
-    Ok((Snapshot { policy: Arc::new(policy), notices }, warnings))
+    Ok((Snapshot::new(policy, notices), warnings))
 }
 
 /// Writes policy and notices of a snapshot to the consent log, if they are not there yet: records cite them.
 async fn put_on_record(log: &ConsentLog, snapshot: &Snapshot) -> Result<(), LogError> {
-    log.ensure_policy(PolicyLeaf::of(&snapshot.policy)).await?;
+    log.ensure_policy(&PolicyLeaf::of(&snapshot.policy)).await?;
     for notice in snapshot.notices.notices() {
         log.ensure_notice(NoticeLeaf { sha256: notice.hash, json: notice.snapshot.clone(), html: notice.html.clone() }).await?;
     }
@@ -123,12 +118,17 @@ impl App {
 
         let listener = bind(config.listen, "listen").await?;
         let admin = bind(config.admin, "admin").await?;
-        let options = Options { queue_max: config.limits.log_queue as usize, reserve_bytes: config.limits.log_reserve_bytes, ..Options::default() };
+        let options = Options {
+            queue_max: config.limits.log_queue as usize,
+            reserve_bytes: config.limits.log_reserve_bytes,
+            ..Options::default()
+        };
         let log = ConsentLog::open(&config.data, options)?;
         let keys = keys::open(&config.data)?;
         put_on_record(&log, &snapshot).await?;
         let site = Arc::new(Site::new(config, keys, log, snapshot));
-        let pipeline = Arc::new(Pipeline::new(Arc::clone(&site), upstream, &url));
+        let pipeline = Pipeline::new(Arc::clone(&site), upstream, &url).map_err(|_| AppError::NoUpstream)?;
+        let pipeline = Arc::new(pipeline);
         Ok(Self { site, pipeline, listener, admin, reloader })
     }
 

@@ -30,7 +30,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
 
     let there: Vec<String> = files.iter().filter(|(file, _)| file.exists()).map(|(file, _)| file.display().to_string()).collect();
     if !there.is_empty() {
-        return Err(Failed::Usage(format!("nothing was written: {} already there\n{}\nname an empty folder, or move them away", count(there.len(), "file"), there.join("\n"))));
+        return Err(Failed::Usage(format!(
+            "nothing was written: {} already there\n{}\nname an empty folder, or move them away",
+            count(there.len(), "file"),
+            there.join("\n")
+        )));
     }
     for (file, text) in &files {
         if let Some(folder) = file.parent() {
@@ -58,7 +62,11 @@ mod tests {
     #[test]
     fn the_commented_configuration_says_the_defaults() {
         // Every line that is a comment of the form `# key = value` is the default of that key.
-        let uncommented: String = CONFIG.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        let uncommented: String = CONFIG
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n");
         let (config, faults, _) = Config::read("consentry.toml", &uncommented);
         assert!(faults.is_empty(), "{faults:#?}");
         let defaults = Config::default();

@@ -1,21 +1,27 @@
 //! The command line: one file a command, thin.
 
 mod check;
+mod demo;
 mod explain;
 mod init;
+mod log;
 mod serve;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal as _, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::Fault;
+use crate::{app::load_config, config::Fault};
 
 /// The command line or a file is wrong (`EX_USAGE` of sysexits.h): every fault is listed, no port was opened.
 const EXIT_USAGE: u8 = 64;
 
 #[derive(Parser)]
-#[command(name = "consentry", version, about = "A consent gate in front of any website: holds tracking tags until the visitor agrees, and proves it.")]
+#[command(
+    name = "consentry",
+    version,
+    about = "A consent gate in front of any website: holds tracking tags until the visitor agrees, and proves it."
+)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -23,6 +29,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A built-in shop with tags of every vendor, the gate in front of it, and the links to open
+    Demo(demo::Args),
     /// Put the gate in front of a site
     Serve(serve::Args),
     /// Write commented files to edit: consentry.toml, policies/ and templates/
@@ -31,6 +39,8 @@ enum Command {
     Check(check::Args),
     /// Tell the verdict for each tag of a page, and the rule that spoke
     Explain(explain::Args),
+    /// Export and read the consent log
+    Log(log::LogArgs),
 }
 
 /// Why a command ended without success.
@@ -69,11 +79,25 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<(), Failed> {
         Err(error) => return Err(Failed::Usage(error.render().to_string())),
     };
     match Args::from_arg_matches(&matches).map_err(|error| Failed::Usage(error.render().to_string()))?.command {
+        Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Log(args) => run_log(&args),
     }
+}
+
+/// The log's commands work on a data folder, whether a gate runs on it or not.
+fn run_log(args: &log::LogArgs) -> Result<(), Failed> {
+    let data = match &args.data {
+        Some(data) => data.clone(),
+        None => load_config(args.config.as_deref()).map_err(Failed::Faults)?.0.data,
+    };
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let err_is_terminal = err.is_terminal();
+    let mut streams = log::Streams { out: &mut out, err: &mut err, err_is_terminal };
+    log::run(args, &data, &mut streams).map_err(|error| Failed::Working(error.into()))
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where a command tells why it failed")]
@@ -95,6 +119,7 @@ fn count(number: usize, noun: &str) -> String {
 
 /// Runs a future on a runtime of its own.
 fn block_on<T>(future: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failed::Working(error.into()))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failed::Working(error.into()))?;
     runtime.block_on(future)
 }

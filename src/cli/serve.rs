@@ -70,7 +70,10 @@ fn configure(args: Args) -> Result<(Config, Vec<Fault>), Failed> {
     config.listen = args.listen.unwrap_or(config.listen);
     config.admin = args.admin.unwrap_or(config.admin);
     if !config.admin.ip().is_loopback() {
-        return Err(Failed::Usage(format!("--admin {}: the admin listener is for this machine only; use a loopback address", config.admin)));
+        return Err(Failed::Usage(format!(
+            "--admin {}: the admin listener is for this machine only; use a loopback address",
+            config.admin
+        )));
     }
     config.data = args.data.unwrap_or(config.data);
     config.policies = args.policies.or(config.policies);

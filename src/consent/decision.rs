@@ -68,13 +68,50 @@ pub struct FieldFault {
     /// The field's name as it came (cut to 64 characters).
     pub field: String,
     /// What is wrong with it.
-    pub message: &'static str,
+    pub problem: Problem,
 }
 
 impl FieldFault {
     /// Names a field.
-    pub fn new(field: &str, message: &'static str) -> Self {
-        Self { field: field.chars().take(64).collect(), message }
+    pub fn new(field: &str, problem: Problem) -> Self {
+        Self { field: field.chars().take(64).collect(), problem }
+    }
+}
+
+/// What can be wrong with a field of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// There is no `choice`.
+    ChoiceMissing,
+    /// `choice` is none of the four.
+    ChoiceUnknown,
+    /// A purpose or vendor that is not offered, or a field nobody asked for.
+    FieldUnknown,
+    /// A value that the field does not take, or a body that is no form.
+    ValueBad,
+    /// A field sent more than once.
+    Repeated,
+    /// There is no notice token.
+    NoticeMissing,
+    /// The notice token is not valid here or no longer.
+    NoticeStale,
+    /// `return` is no path on this origin.
+    ReturnBad,
+}
+
+impl Problem {
+    /// The key in the table `problems` of the string files.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ChoiceMissing => "choice_missing",
+            Self::ChoiceUnknown => "choice_unknown",
+            Self::FieldUnknown => "field_unknown",
+            Self::ValueBad => "value_bad",
+            Self::Repeated => "repeated",
+            Self::NoticeMissing => "notice_missing",
+            Self::NoticeStale => "notice_stale",
+            Self::ReturnBad => "return_bad",
+        }
     }
 }
 
@@ -89,13 +126,13 @@ pub fn form_fields(body: &[u8]) -> Vec<(String, String)> {
 /// Reads a flat JSON object of strings and booleans (`true` reads as `on`, `false` as `off`).
 pub fn json_fields(body: &[u8]) -> Result<Vec<(String, String)>, FieldFault> {
     let object: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(body).map_err(|_| FieldFault::new("body", "is not a JSON object"))?;
+        serde_json::from_slice(body).map_err(|_| FieldFault::new("body", Problem::ValueBad))?;
     object
         .into_iter()
         .map(|(name, value)| match value {
             serde_json::Value::String(text) => Ok((name, text)),
             serde_json::Value::Bool(on) => Ok((name, if on { "on" } else { "off" }.to_owned())),
-            _ => Err(FieldFault::new(&name, "is neither a string nor a boolean")),
+            _ => Err(FieldFault::new(&name, Problem::ValueBad)),
         })
         .collect()
 }
@@ -109,18 +146,18 @@ pub fn parse(fields: Vec<(String, String)>, offered: &Offered<'_>) -> Result<Dec
     let mut purposes = BTreeSet::new();
     let mut vendors = BTreeMap::new();
     if fields.len() > FIELDS_MAX {
-        return Err(vec![FieldFault::new("body", "has too many fields")]);
+        return Err(vec![FieldFault::new("body", Problem::ValueBad)]);
     }
     let mut seen = BTreeSet::new();
     for (name, value) in &fields {
         if !seen.insert(name.as_str()) {
-            faults.push(FieldFault::new(name, "is given twice"));
+            faults.push(FieldFault::new(name, Problem::Repeated));
             continue;
         }
         match name.as_str() {
             "choice" => match Choice::parse(value) {
                 Some(known) => choice = Some(known),
-                None => faults.push(FieldFault::new(name, "is not accept_all, reject_all, save or withdraw")),
+                None => faults.push(FieldFault::new(name, Problem::ChoiceUnknown)),
             },
             "notice" => notice = Some(value.clone()).filter(|token| !token.is_empty()),
             "return" => return_to = Some(value.clone()).filter(|place| !place.is_empty()),
@@ -130,7 +167,7 @@ pub fn parse(fields: Vec<(String, String)>, offered: &Offered<'_>) -> Result<Dec
                         purposes.insert(id.to_owned());
                     }
                     "off" => {}
-                    _ => faults.push(FieldFault::new(name, "is not `on`")),
+                    _ => faults.push(FieldFault::new(name, Problem::ValueBad)),
                 },
                 (_, Some(id)) if offered.vendors.iter().any(|(known, _)| *known == id) => match value.as_str() {
                     "on" => {
@@ -139,16 +176,16 @@ pub fn parse(fields: Vec<(String, String)>, offered: &Offered<'_>) -> Result<Dec
                     "off" => {
                         vendors.insert(id.to_owned(), false);
                     }
-                    _ => faults.push(FieldFault::new(name, "is not `on`")),
+                    _ => faults.push(FieldFault::new(name, Problem::ValueBad)),
                 },
-                (Some(_), _) => faults.push(FieldFault::new(name, "is no purpose of this notice")),
-                (_, Some(_)) => faults.push(FieldFault::new(name, "is no vendor of this notice")),
-                _ => faults.push(FieldFault::new(name, "is not known")),
+                (Some(_), _) => faults.push(FieldFault::new(name, Problem::FieldUnknown)),
+                (_, Some(_)) => faults.push(FieldFault::new(name, Problem::FieldUnknown)),
+                _ => faults.push(FieldFault::new(name, Problem::FieldUnknown)),
             },
         }
     }
     if choice.is_none() && !seen.contains("choice") {
-        faults.push(FieldFault::new("choice", "is missing"));
+        faults.push(FieldFault::new("choice", Problem::ChoiceMissing));
     }
     match choice {
         // The preference page posts its boxes with every button; only `save` reads them.

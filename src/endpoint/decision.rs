@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{
     consent::{
-        Choice, Decision, FieldFault, Offered, VisitorState,
+        Choice, Decision, FieldFault, Offered, Problem, VisitorState,
         decision::{form_fields, json_fields, parse},
         token,
     },
-    consent_log::{BrowserClass, Kind, Layer, LogError, Method, PolicyLeaf, Record, Recorded, record_id},
+    consent_log::{BrowserClass, Kind, Layer, Method, PolicyLeaf, Record, Recorded, record_id},
     headers,
-    notice::Message,
-    site::{Ctx, new_subject},
+    notice::{self, Message},
+    site::{Ctx, grants_for, new_subject},
     wire::{self, Body, Causes, Failure, SEC_FETCH_SITE},
 };
 
@@ -122,7 +122,8 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
         Format::Form => form_fields(body),
         Format::Json => json_fields(body).map_err(|fault| (vec![fault], None))?,
     };
-    let return_field = fields.iter().find(|(name, _)| name == "return").map(|(_, value)| value.clone()).filter(|value| !value.is_empty());
+    let return_field =
+        fields.iter().find(|(name, _)| name == "return").map(|(_, value)| value.clone()).filter(|value| !value.is_empty());
     let return_to = match return_field {
         None => Some("/".to_owned()),
         Some(wanted) => preferences::place(ctx, &wanted),
@@ -136,7 +137,7 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
         .map(|vendor| (policy.vendor_def(vendor).id.as_str(), ids(policy.vendor_purposes(vendor))))
         .collect();
     let parsed = parse(fields, &Offered { purposes: &purposes, vendors: &vendors });
-    let place_fault = FieldFault::new("return", "is not a path of this site");
+    let place_fault = FieldFault::new("return", Problem::ReturnBad);
     let decision = match (parsed, &return_to) {
         (Ok(decision), Some(_)) => decision,
         (Ok(decision), None) => return Err((vec![place_fault], Some(decision))),
@@ -150,12 +151,13 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
     let shown = match shown {
         Some(shown) => shown,
         // Refusing must never be harder than accepting: a page that stood open for days still refuses.
-        None if !decision.grants_anything() => {
-            token::Shown { notice: ctx.notices().preferences_notice(ctx.language(headers)).hash, layer: token::Layer::Api }
-        }
+        None if !decision.grants_anything() => token::Shown {
+            notice: ctx.notices().notice(ctx.language(headers), notice::Layer::Preferences).hash,
+            layer: token::Layer::Api,
+        },
         None => {
-            let message = if decision.notice.is_none() { "is missing" } else { "is out of date or not of this site" };
-            return Err((vec![FieldFault::new("notice", message)], Some(decision)));
+            let problem = if decision.notice.is_none() { Problem::NoticeMissing } else { Problem::NoticeStale };
+            return Err((vec![FieldFault::new("notice", problem)], Some(decision)));
         }
     };
     Ok(Checked { decision, shown, return_to: return_to.unwrap_or_else(|| "/".to_owned()) })
@@ -173,9 +175,14 @@ fn record(ctx: &Ctx, headers: &HeaderMap, checked: &Checked) -> Result<Record, g
         None if decision.grants_anything() || granted_before => Some(new_subject()?),
         None => None,
     };
-    let purposes: BTreeMap<String, bool> =
-        policy.purposes().iter().filter(|def| !def.always).map(|def| (def.id.clone(), decision.purposes.contains(&def.id))).collect();
-    let language = ctx.notices().find(&shown.notice).map_or_else(|| ctx.language(headers).tag().to_owned(), |notice| notice.lang.clone());
+    let purposes: BTreeMap<String, bool> = policy
+        .purposes()
+        .iter()
+        .filter(|def| !def.always)
+        .map(|def| (def.id.clone(), decision.purposes.contains(&def.id)))
+        .collect();
+    let language =
+        ctx.notices().find(&shown.notice).map_or_else(|| ctx.language(headers).tag().to_owned(), |notice| notice.lang.clone());
     Ok(Record {
         id: record_id(ctx.now),
         prev: before.and_then(|state| state.record),
@@ -215,7 +222,9 @@ fn kind_of(decision: &Decision, before: Option<&VisitorState>, asked: usize) -> 
     match decision.grants_anything() {
         false if granted_before => Kind::Withdrawn,
         false => Kind::Refused,
-        true if before.is_some_and(|state| state.purposes == decision.purposes && state.vendors == decision.vendors) => Kind::Renewed,
+        true if before.is_some_and(|state| state.purposes == decision.purposes && state.vendors == decision.vendors) => {
+            Kind::Renewed
+        }
         true if decision.purposes.len() == asked && decision.vendors.is_empty() => Kind::Given,
         true => Kind::Partial,
     }
@@ -247,7 +256,14 @@ fn new_state(ctx: &Ctx, decision: &Decision, record: Uuid, subject: Option<crate
     }
 }
 
-fn recorded_answer(ctx: &Ctx, headers: &HeaderMap, format: Format, checked: &Checked, recorded: &Recorded, state: &VisitorState) -> Response<Body> {
+fn recorded_answer(
+    ctx: &Ctx,
+    headers: &HeaderMap,
+    format: Format,
+    checked: &Checked,
+    recorded: &Recorded,
+    state: &VisitorState,
+) -> Response<Body> {
     let mut resp = match format {
         Format::Json => {
             let mut body = state::of(ctx, Some(state));
@@ -276,13 +292,7 @@ fn see_other(place: &str) -> Response<Body> {
 /// Expires the cookies of every vendor that the decision does not cover.
 fn expire_ungranted(ctx: &Ctx, headers: &HeaderMap, decision: &Decision, out: &mut HeaderMap) {
     let policy = ctx.policy();
-    let mut grants = policy.undecided();
-    decision.purposes.iter().filter_map(|id| policy.purpose(id)).for_each(|purpose| grants.purposes.insert(purpose));
-    for (id, granted) in &decision.vendors {
-        if let Some(vendor) = policy.vendor(id) {
-            if *granted { grants.allowed.insert(vendor) } else { grants.denied.insert(vendor) }
-        }
-    }
+    let grants = grants_for(policy, &decision.purposes, &decision.vendors);
     let names = headers::cut_request_cookies(&mut headers.clone(), policy, &grants, &[]);
     for line in headers::expire(&names, &ctx.front.host, &checked_path(headers), ctx.front.is_https()) {
         out.append(header::SET_COOKIE, line);
@@ -296,7 +306,13 @@ fn checked_path(headers: &HeaderMap) -> String {
 }
 
 /// A grant has no effect; a refusal takes effect all the same, and the answer says that it was not recorded.
-fn not_recorded(ctx: &Ctx, headers: &HeaderMap, format: Format, checked: &Checked, cause: &(dyn std::error::Error + 'static)) -> Response<Body> {
+fn not_recorded(
+    ctx: &Ctx,
+    headers: &HeaderMap,
+    format: Format,
+    checked: &Checked,
+    cause: &(dyn std::error::Error + 'static),
+) -> Response<Body> {
     error!(site = ctx.front.host, cause = %Causes(cause), "a decision could not be recorded");
     let refusal = !checked.decision.grants_anything();
     let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -310,7 +326,7 @@ fn not_recorded(ctx: &Ctx, headers: &HeaderMap, format: Format, checked: &Checke
         Format::Form => {
             let message = if refusal { Message::RefusedUnrecorded } else { Message::NotRecorded };
             let kept = if refusal { Kept::Nothing } else { Kept::Asked(&checked.decision) };
-            preferences::render(ctx, headers, status, &checked.return_to, &kept, &[], Some(message))
+            preferences::render(ctx, headers, status, &checked.return_to, kept, &[], Some(message))
         }
     };
     if refusal {
@@ -320,13 +336,20 @@ fn not_recorded(ctx: &Ctx, headers: &HeaderMap, format: Format, checked: &Checke
     resp
 }
 
-fn unprocessable(ctx: &Ctx, headers: &HeaderMap, format: Format, faults: &[FieldFault], decision: Option<&Decision>) -> Response<Body> {
+fn unprocessable(
+    ctx: &Ctx,
+    headers: &HeaderMap,
+    format: Format,
+    faults: &[FieldFault],
+    decision: Option<&Decision>,
+) -> Response<Body> {
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     if format == Format::Json || wants_json(headers) {
-        let fields: BTreeMap<&str, &str> = faults.iter().map(|fault| (fault.field.as_str(), fault.message)).collect();
+        let language = ctx.language(headers);
+        let fields: BTreeMap<&str, String> =
+            faults.iter().map(|fault| (fault.field.as_str(), language.problem(&fault.field, fault.problem))).collect();
         return wire::answer(status, wire::JSON, json!({ "error": "the decision has faults", "fields": fields }).to_string());
     }
     let kept = decision.map_or(Kept::Nothing, Kept::Asked);
-    preferences::render(ctx, headers, status, "/", &kept, faults, None)
+    preferences::render(ctx, headers, status, "/", kept, faults, None)
 }
-

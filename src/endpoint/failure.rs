@@ -16,9 +16,10 @@ pub fn failure_page(notices: &Notices, headers: &HeaderMap, failure: &Failure) -
         wire::answer(status, wire::JSON, body.to_string())
     } else {
         let language = notices.negotiate(wire::single(headers, &header::ACCEPT_LANGUAGE));
-        let mut page = wire::answer(status, wire::HTML, notices.error_page(language, status.as_u16()));
-        let csp = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'");
-        page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, csp);
+        let mut page = wire::answer(status, wire::HTML, notices.error_page(language, status.as_u16(), ""));
+        if let Ok(csp) = HeaderValue::from_str(&notices.page_csp()) {
+            page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, csp);
+        }
         page
     };
     failure.headers(resp.headers_mut());
@@ -30,6 +31,7 @@ pub fn failure_page(notices: &Notices, headers: &HeaderMap, failure: &Failure) -
 
 /// A script posts JSON or asks for it.
 pub(super) fn wants_json(headers: &HeaderMap) -> bool {
-    let json = |name| wire::single(headers, &name).is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
+    let json =
+        |name| wire::single(headers, &name).is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
     json(header::CONTENT_TYPE) || json(header::ACCEPT)
 }

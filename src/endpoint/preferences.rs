@@ -3,20 +3,18 @@
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::{
-    consent::{Decision, FieldFault, safe_return, token::Layer},
-    notice::{Fill, Message, Shown},
-    site::Ctx,
+    consent::{Decision, FieldFault, safe_return, token},
+    notice::{Decided, Fill, Layer, Message, Shown, Ticked},
+    site::{Ctx, grants_for},
     wire::{self, Body},
 };
 
-/// Nothing but our own files, and nobody may put the page into a frame: its buttons are worth a click-jack.
-const CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
 pub(super) fn page(ctx: &Ctx, req: &Request<Body>) -> Response<Body> {
     let query = req.uri().query().unwrap_or_default();
-    let wanted = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "return").map(|(_, value)| value.into_owned());
+    let wanted =
+        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "return").map(|(_, value)| value.into_owned());
     let return_to = wanted.and_then(|wanted| place(ctx, &wanted)).unwrap_or_else(|| "/".to_owned());
-    render(ctx, req.headers(), StatusCode::OK, &return_to, &Kept::Recorded, &[], None)
+    render(ctx, req.headers(), StatusCode::OK, &return_to, Kept::Recorded, &[], None)
 }
 
 /// What the boxes show.
@@ -40,32 +38,31 @@ pub(super) fn render(
     headers: &HeaderMap,
     status: StatusCode,
     return_to: &str,
-    kept: &Kept<'_>,
+    kept: Kept<'_>,
     faults: &[FieldFault],
     message: Option<Message>,
 ) -> Response<Body> {
     let language = ctx.language(headers);
-    let notice = ctx.notices().preferences_notice(language);
-    let token = ctx.notice_token(notice.hash, Layer::Preferences);
+    let notice = ctx.notices().notice(language, Layer::Preferences);
+    let token = ctx.notice_token(notice.hash, token::Layer::Preferences);
     let prefix_url = ctx.prefix_url();
-    let fill = Fill { prefix_url: &prefix_url, token: &token, return_to, gate_nonce: "", csp_nonce: None };
-    let (purposes, vendors) = match kept {
-        Kept::Recorded => ctx.state.as_ref().map(|state| (state.purposes.clone(), state.vendors.clone())).unwrap_or_default(),
-        Kept::Asked(decision) => (decision.purposes.clone(), decision.vendors.clone()),
-        Kept::Nothing => Default::default(),
+    let fill = Fill { prefix_url: &prefix_url, token: &token, return_to, gate_nonce: "", csp_nonce: None, decided_at: None };
+    let grants = match kept {
+        Kept::Recorded => ctx.grants,
+        Kept::Asked(decision) => grants_for(ctx.policy(), &decision.purposes, &decision.vendors),
+        Kept::Nothing => ctx.policy().undecided(),
     };
     let shown = Shown {
-        purposes: &purposes,
-        vendors: &vendors,
-        decided: ctx.state.as_ref().map(|state| (state.decided_at, state.expires_at)),
-        granted: ctx.state.as_ref().is_some_and(|state| state.grants_anything()),
-        gpc: ctx.gpc,
-        faults,
+        decided: ctx.state.as_ref().map(|state| Decided { at: state.decided_at, expires: state.expires_at }),
+        ticked: Ticked::of(ctx.policy(), &grants),
+        problems: faults.iter().map(|fault| (fault.field.clone(), fault.problem)).collect(),
         message,
     };
     let mut resp = wire::answer(status, wire::HTML, ctx.notices().preferences(language, &fill, &shown));
     let headers = resp.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+    if let Ok(csp) = HeaderValue::from_str(&ctx.notices().page_csp()) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, csp);
+    }
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language"));
     headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));

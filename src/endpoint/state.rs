@@ -17,7 +17,8 @@ pub(super) fn answer(ctx: &Ctx) -> Response<Body> {
 pub(super) fn of(ctx: &Ctx, state: Option<&VisitorState>) -> Value {
     let policy = ctx.policy();
     let granted = |id: &str, always| always || state.is_some_and(|state| state.purposes.contains(id));
-    let grants: Map<String, Value> = policy.purposes().iter().map(|def| (def.id.clone(), granted(&def.id, def.always).into())).collect();
+    let grants: Map<String, Value> =
+        policy.purposes().iter().map(|def| (def.id.clone(), granted(&def.id, def.always).into())).collect();
     json!({
         "decided": state.is_some(),
         "grants": grants,

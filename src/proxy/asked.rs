@@ -41,7 +41,8 @@ impl Asked {
                 };
                 // An old browser says text/html for documents only; `*/*` alone may be an image, and
                 // then the answer's type decides.
-                let document = headers.get(header::ACCEPT).is_none_or(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
+                let document =
+                    headers.get(header::ACCEPT).is_none_or(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
                 Self { page: document && !partial, top_level: accepts_page && !partial }
             }
         }
@@ -55,7 +56,8 @@ mod tests {
     use super::*;
 
     fn asked(lines: &[(&'static str, &'static str)]) -> (bool, bool) {
-        let headers = lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+        let headers =
+            lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
         let Asked { page, top_level } = Asked::of(&Method::GET, &headers);
         (page, top_level)
     }

@@ -29,13 +29,18 @@ pub struct Progress {
 impl Progress {
     /// Wraps a request's body; silence of `idle_max` breaks it off.
     pub fn watch(body: Incoming, idle_max: Duration) -> (Body, Self) {
-        let progress = Self { started: Instant::now(), last_ms: Arc::default() };
+        let progress = Self::none();
         if body.is_end_stream() {
             return (body.map_err(BodyError::from).boxed_unsync(), progress);
         }
         let watched =
             Watched { inner: body, idle_max, silence: Box::pin(tokio::time::sleep(idle_max)), progress: progress.clone() };
         (watched.boxed_unsync(), progress)
+    }
+
+    /// For a request without a body.
+    pub fn none() -> Self {
+        Self { started: Instant::now(), last_ms: Arc::default() }
     }
 
     /// Awaits `answer` for at most `time_max` after the body's last piece; `None` when it is late.

@@ -5,7 +5,10 @@ mod front;
 mod limiter;
 mod seen;
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, header};
@@ -54,6 +57,20 @@ pub struct Snapshot {
     pub policy: Arc<Policy>,
     /// Every notice of that policy, and the gate's own pages.
     pub notices: Notices,
+    /// A hash over everything in both that changes a page.
+    fingerprint: Hash,
+}
+
+impl Snapshot {
+    /// Puts together what belongs together.
+    pub fn new(policy: Policy, notices: Notices) -> Self {
+        let mut text = policy.revision().to_string();
+        for hash in policy.source_hashes().values().copied().chain(notices.notices().map(|notice| notice.hash)) {
+            text.push_str(&hash.to_string());
+        }
+        notices.asset_paths().for_each(|path| text.push_str(path));
+        Self { policy: Arc::new(policy), notices, fingerprint: Hash::of(text.as_bytes()) }
+    }
 }
 
 impl Site {
@@ -104,12 +121,8 @@ impl Ctx {
     pub fn open(site: Arc<Site>, front: Front, headers: &HeaderMap, now: Timestamp) -> Self {
         let snapshot = site.snapshot();
         let policy = &snapshot.policy;
-        let expected = cookie::Expected {
-            site: &front.host,
-            regime: &policy.regime().id,
-            revision: &policy.revision().0.short(),
-            now,
-        };
+        let expected =
+            cookie::Expected { site: &front.host, regime: &policy.regime().id, revision: &policy.revision().0.short(), now };
         let state = cookie::decode(&site.keys, cookie_values(headers, cookie_name(&front)), &expected);
         let grants = grants_of(policy, state.as_ref());
         let gpc = headers.get_all(&SEC_GPC).iter().any(|value| value.as_bytes() == b"1");
@@ -148,20 +161,21 @@ impl Ctx {
     }
 
     /// Names the variant of a page this request gets: pages differ by policy, grants, notice and language.
-    pub fn variant(&self, parts: &[&str]) -> String {
-        let mut text = format!("{}\0{}\0{:?}\0{}", self.policy().revision(), self.notices().fingerprint(), self.grants, self.state.is_some());
+    pub fn variant(&self, parts: &[&str]) -> Hash {
+        let decided_at = self.state.as_ref().map(|state| state.decided_at);
+        let mut text = format!("{}\0{:?}\0{decided_at:?}", self.snapshot.fingerprint, self.grants);
         for part in parts {
             text.push('\0');
             text.push_str(part);
         }
-        Hash::of(text.as_bytes()).short()
+        Hash::of(text.as_bytes())
     }
 
     /// Until when a decision made now holds: calendar months, as the regime says.
     pub fn expires_at(&self) -> Timestamp {
         let months = i64::try_from(self.policy().regime().decision_months).unwrap_or(6);
-        let zoned = self.now.to_zoned(TimeZone::UTC);
-        zoned.checked_add(months.months()).map_or(self.now, |later| later.timestamp())
+        let later = TimeZone::UTC.to_datetime(self.now).checked_add(months.months());
+        later.ok().and_then(|later| TimeZone::UTC.to_timestamp(later).ok()).unwrap_or(self.now)
     }
 
     /// The `Set-Cookie` of a decision. It takes the proof that its record is durable.
@@ -204,10 +218,14 @@ fn cookie_values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterato
 
 /// The visitor's recorded decision, else what the regime grants without one.
 fn grants_of(policy: &Policy, state: Option<&VisitorState>) -> Grants {
+    state.map_or_else(|| policy.undecided(), |state| grants_for(policy, &state.purposes, &state.vendors))
+}
+
+/// Grants of purposes and exceptions by id, with what needs no consent.
+pub fn grants_for(policy: &Policy, purposes: &BTreeSet<String>, vendors: &BTreeMap<String, bool>) -> Grants {
     let mut grants = policy.undecided();
-    let Some(state) = state else { return grants };
-    state.purposes.iter().filter_map(|id| policy.purpose(id)).for_each(|purpose| grants.purposes.insert(purpose));
-    for (id, granted) in &state.vendors {
+    purposes.iter().filter_map(|id| policy.purpose(id)).for_each(|purpose| grants.purposes.insert(purpose));
+    for (id, granted) in vendors {
         if let Some(vendor) = policy.vendor(id) {
             if *granted { grants.allowed.insert(vendor) } else { grants.denied.insert(vendor) }
         }

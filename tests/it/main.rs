@@ -1,3 +1,9 @@
-//! Integration tests: the rooms together, and the files people edit.
+//! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
+mod commands;
+mod decision;
+mod harness;
+mod pages;
+mod passing;
+mod reload;
 mod vendors;

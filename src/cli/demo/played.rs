@@ -40,7 +40,8 @@ impl Played {
             let mut raw = Vec::new();
             for (key, content_type) in [("script", "text/javascript; charset=utf-8"), ("frame", "text/html; charset=utf-8")] {
                 for mut section in root.sections(key) {
-                    let fields = ["vendor", "host", "path", "file"].map(|field| section.required_string(field).map(|at| at.value));
+                    let fields =
+                        ["vendor", "host", "path", "file"].map(|field| section.required_string(field).map(|at| at.value));
                     section.finish();
                     if let [Some(vendor), Some(host), Some(path), Some(file)] = fields {
                         raw.push((vendor, host, path, file, content_type));
@@ -50,7 +51,8 @@ impl Played {
             (hosts, raw)
         });
         anyhow::ensure!(faults.is_empty(), "{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-        let mut names: Vec<(String, String)> = hosts.iter().map(|host| (format!("//{host}"), format!("//{host}.localhost:{port}"))).collect();
+        let mut names: Vec<(String, String)> =
+            hosts.iter().map(|host| (format!("//{host}"), format!("//{host}.localhost:{port}"))).collect();
         // The longest first: `//a.b.c` must not be read as `//a.b`.
         names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         let mut played = Self { names, files: Vec::new() };
@@ -75,10 +77,13 @@ impl Played {
             });
             match name {
                 Some((name, here)) => {
-                    out.push_str(before.strip_suffix("https:").map_or(before, |scheme| {
-                        out.push_str(scheme);
-                        "http:"
-                    }));
+                    match before.strip_suffix("https:") {
+                        Some(text) => {
+                            out.push_str(text);
+                            out.push_str("http:");
+                        }
+                        None => out.push_str(before),
+                    }
                     out.push_str(here);
                     rest = &from[name.len()..];
                 }
@@ -109,9 +114,9 @@ impl Played {
 fn matches(pattern: &str, path: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == path,
-        Some((before, after)) => path.strip_prefix(before).is_some_and(|rest| {
-            rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| matches(after, &rest[at..]))
-        }),
+        Some((before, after)) => path
+            .strip_prefix(before)
+            .is_some_and(|rest| rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| matches(after, &rest[at..]))),
     }
 }
 
@@ -128,7 +133,8 @@ mod tests {
             for (name, _) in &played.names {
                 for (at, _) in text.match_indices(name.as_str()) {
                     let tail = &text[at + name.len()..];
-                    let here = tail.starts_with(".localhost:8082") || tail.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-');
+                    let here = tail.starts_with(".localhost:8082")
+                        || tail.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-');
                     assert!(here, "{}: {name} would leave the machine", file.vendor);
                 }
             }

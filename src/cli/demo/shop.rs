@@ -26,6 +26,10 @@ pub(super) fn answer<B>(req: &Request<B>, played: &Played) -> Response<Body> {
     // Only what lies below pages/, and the shop's own style and pictures.
     match FILES.get_file(&file).and_then(|file| file.contents_utf8()).filter(|_| !name.contains("..")) {
         Some(text) => wire::answer(StatusCode::OK, content_type, played.localise(text)),
-        None => wire::answer(StatusCode::NOT_FOUND, wire::HTML, "<!doctype html><title>Not here</title><p>The shop has no such page. <a href=\"/\">Home</a>"),
+        None => wire::answer(
+            StatusCode::NOT_FOUND,
+            wire::HTML,
+            "<!doctype html><title>Not here</title><p>The shop has no such page. <a href=\"/\">Home</a>",
+        ),
     }
 }
