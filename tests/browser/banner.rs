@@ -5,7 +5,8 @@ use crate::{
     cdp::{Page, Script},
     hand::{ACCEPT, BANNER, CHOICES, CHOOSE, REJECT, decide, follow, shows, state},
     origin::{Doc, Manner},
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 /// A page that makes it hard.

@@ -5,7 +5,8 @@ use crate::{
     forms::{self, Beacon, Form},
     hand::{CHOOSE, SAVE, follow, state},
     origin::{Doc, Manner},
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 const GRANTED: &str = "matomo";

@@ -5,7 +5,8 @@ use crate::{
     cdp::{Page, Script},
     forms::{self, Form},
     origin::Manner,
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 /// The fewest ways in which each vendor's tag has to be tried.

@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{
-    cdp::Page,
-    world::{Report, World},
-};
+use crate::{cdp::Page, report::Report, world::World};
 
 /// A decision takes a flush to disk; past this it was lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,10 +6,11 @@ use hyper::StatusCode;
 use crate::{
     cdp::{Page, Script},
     forms::{self, Beacon, Form},
-    hand::{ACCEPT, BANNER, decide, shows, withdraw},
+    hand::{ACCEPT, BANNER, CHOICES, decide, follow, shows, withdraw},
     origin::{Coding, Doc, Manner, Strict},
+    report::Report,
     switch::Switch,
-    world::{Report, World},
+    world::World,
 };
 
 /// Few pages with many vendors each: the whole set form by form is what `journey.rs` goes through.
@@ -17,30 +18,35 @@ const PAGES: usize = 4;
 
 #[tokio::test]
 async fn behind_validators() {
-    condensed("validators", Manner { validators: true, ..Manner::default() }).await;
+    condensed("validators", PAGES, Manner { validators: true, ..Manner::default() }).await;
 }
 
 #[tokio::test]
 async fn behind_a_nonce_policy() {
-    condensed("nonce policy", Manner { policy: Some(Strict::Nonce), ..Manner::default() }).await;
+    condensed("nonce policy", PAGES, Manner { policy: Some(Strict::Nonce), ..Manner::default() }).await;
 }
 
 #[tokio::test]
 async fn behind_a_policy_of_nonces_and_hosts() {
     let manner = Manner { policy: Some(Strict::NonceAndHosts), coding: Some(Coding::Gzip), ..Manner::default() };
-    condensed("policy of nonces and hosts, gzip", manner).await;
+    condensed("policy of nonces and hosts, gzip", 1, manner).await;
+}
+
+#[tokio::test]
+async fn behind_a_policy_in_a_meta_element() {
+    condensed("policy in a meta element", 1, Manner { policy: Some(Strict::NonceInMeta), ..Manner::default() }).await;
 }
 
 #[tokio::test]
 async fn behind_validators_and_brotli() {
     let manner = Manner { validators: true, coding: Some(Coding::Brotli), ..Manner::default() };
-    condensed("validators, brotli", manner).await;
+    condensed("validators, brotli", 1, manner).await;
 }
 
-async fn condensed(test: &'static str, manner: Manner) {
+async fn condensed(test: &'static str, count: usize, manner: Manner) {
     let world = World::gated(manner).await;
     let mut report = Report::new(test);
-    for (index, forms) in pages().iter().enumerate() {
+    for (index, forms) in pages().iter().take(count).enumerate() {
         let path = format!("/page/{index}");
         let html = |in_head: bool| -> String {
             forms.iter().filter(|form| form.in_head() == in_head).map(|form| format!("{}\n", form.html)).collect()
@@ -49,6 +55,9 @@ async fn condensed(test: &'static str, manner: Manner) {
         let beacons: Vec<Beacon> = forms.iter().flat_map(|form| form.beacon.clone()).collect();
         control(&world, manner, &path, &beacons, &mut report).await;
         journey(&world, &path, &beacons, &mut report).await;
+        if manner.policy.is_some() {
+            plain_form(&world, &path, &mut report).await;
+        }
     }
     report.finish();
 }
@@ -114,6 +123,22 @@ async fn journey(world: &World, path: &str, beacons: &[Beacon], report: &mut Rep
     withdraw(world, &page, report, &withdrawn).await.then_some(())?;
     report.step(&withdrawn, world.visit(&page, &address).await).then_some(())?;
     report.unheard(&withdrawn, world);
+    visitor.leave().await;
+    Some(())
+}
+
+/// With scripts off, the site's policy has to let the banner's style and form through, and no more.
+async fn plain_form(world: &World, path: &str, report: &mut Report) -> Option<()> {
+    let place = format!("{path} scripts off");
+    let visitor = world.browser.visitor().await;
+    let page = visitor.page(Script::Off).await;
+    world.forget();
+    report.step(&place, world.visit(&page, &world.through(path)).await).then_some(())?;
+    let position = page.eval("getComputedStyle(document.querySelector('section[data-consentry]')).position").await;
+    report.expect(&place, position == "fixed", &format!("the banner has no style: position is {position}"));
+    follow(world, &page, ACCEPT, report, &place).await.then_some(())?;
+    report.expect(&place, page.eval("location.pathname").await == path, "the form leads somewhere else");
+    report.expect(&place, shows(&page, CHOICES).await, "no link to the privacy choices");
     visitor.leave().await;
     Some(())
 }

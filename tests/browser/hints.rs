@@ -6,7 +6,8 @@ use crate::{
     cdp::{Page, Script},
     hand::{ACCEPT, decide},
     origin::{Doc, Manner},
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 /// One in the page, one in its head fields.

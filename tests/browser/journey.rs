@@ -6,7 +6,8 @@ use crate::{
     forms::{self, Beacon, Form},
     hand::{ACCEPT, BANNER, CHOICES, decide, shows},
     origin::Manner,
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 #[tokio::test]

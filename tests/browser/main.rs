@@ -10,6 +10,7 @@ mod gate;
 mod hand;
 mod origin;
 mod recorder;
+mod report;
 mod switch;
 mod world;
 

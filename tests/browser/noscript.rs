@@ -6,7 +6,8 @@ use crate::{
     hand::{ACCEPT, BANNER, CHOICES, CHOOSE, REJECT, WITHDRAW, follow, shows},
     origin::Manner,
     refusal::put_all,
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use crate::{
     cdp::Script,
     hand::{ACCEPT, decide},
     origin::{Doc, Manner},
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 const HOST: &str = "connect.facebook.net";

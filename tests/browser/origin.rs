@@ -56,6 +56,8 @@ pub(crate) struct Manner {
 pub(crate) enum Strict {
     /// Scripts by nonce, and what these load (`'strict-dynamic'`).
     Nonce,
+    /// The same, in a `<meta>` at the top of the head.
+    NonceInMeta,
     /// Scripts by nonce or from the hosts named.
     NonceAndHosts,
 }
@@ -183,7 +185,13 @@ impl Site {
             let nonce = format!("n{:x}", self.nonces.fetch_add(0x9E37, Ordering::Relaxed));
             // Unquoted: a tag written by a script stands in quotes of its own.
             html = html.replace("<script", &format!("<script nonce={nonce}"));
-            resp = resp.header(header::CONTENT_SECURITY_POLICY, strict.policy(&nonce));
+            let policy = strict.policy(&nonce);
+            if let Strict::NonceInMeta = strict {
+                let meta = format!("<head>\n<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">");
+                html = html.replacen("<head>", &meta, 1);
+            } else {
+                resp = resp.header(header::CONTENT_SECURITY_POLICY, policy);
+            }
         }
         if self.manner.validators {
             // `no-cache` is "ask each time": it makes the browser send the condition that this is about.
@@ -206,7 +214,7 @@ impl Site {
 impl Strict {
     fn policy(self, nonce: &str) -> String {
         let scripts = match self {
-            Self::Nonce => format!("'nonce-{nonce}' 'strict-dynamic'"),
+            Self::Nonce | Self::NonceInMeta => format!("'nonce-{nonce}' 'strict-dynamic'"),
             Self::NonceAndHosts => format!("'nonce-{nonce}' https: http:"),
         };
         format!(

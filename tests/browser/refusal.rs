@@ -6,7 +6,8 @@ use crate::{
     forms::{self, Form},
     hand::{ACCEPT, BANNER, CHOICES, REJECT, decide, shows, withdraw},
     origin::{Doc, Manner},
-    world::{Report, World},
+    report::Report,
+    world::World,
 };
 
 #[tokio::test]
