@@ -7,7 +7,7 @@ use crate::{
     cdp::{Page, Script},
     forms::{self, Beacon, Form},
     hand::{ACCEPT, BANNER, CHOICES, decide, follow, shows, withdraw},
-    origin::{Coding, Doc, Manner, Strict},
+    origin::{Coding, Manner, Strict},
     report::Report,
     switch::Switch,
     world::World,
@@ -47,11 +47,7 @@ async fn condensed(test: &'static str, count: usize, manner: Manner) {
     let world = World::gated(manner).await;
     let mut report = Report::new(test);
     for (index, forms) in pages().iter().take(count).enumerate() {
-        let path = format!("/page/{index}");
-        let html = |in_head: bool| -> String {
-            forms.iter().filter(|form| form.in_head() == in_head).map(|form| format!("{}\n", form.html)).collect()
-        };
-        world.origin.put(&path, Doc::shop(&html(true), &html(false)));
+        let path = world.stock_all(&format!("/page/{index}"), forms);
         let beacons: Vec<Beacon> = forms.iter().flat_map(|form| form.beacon.clone()).collect();
         let usual = control(&world, manner, &path, &beacons, &mut report).await;
         journey(&world, &path, &beacons, &usual, &mut report).await;

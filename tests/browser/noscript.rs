@@ -5,7 +5,6 @@ use crate::{
     forms::{self, Form},
     hand::{ACCEPT, BANNER, CHOICES, CHOOSE, REJECT, WITHDRAW, follow, shows},
     origin::Manner,
-    refusal::put_all,
     report::Report,
     world::World,
 };
@@ -15,7 +14,7 @@ async fn pixels_wait_and_the_banner_works_with_scripts_off() {
     let world = World::gated(Manner::default()).await;
     let mut report = Report::new("scripts off");
     for (vendor, forms) in forms::by_vendor() {
-        let path = put_all(&world, &vendor, &forms);
+        let path = world.stock_all(&format!("/all/{vendor}"), &forms);
         reject(&world, &path, &mut report).await;
         for form in forms.iter().filter(|form| form.nojs) {
             accept(&world, form, &mut report).await;
@@ -77,7 +76,7 @@ async fn choose_leads_to_the_preference_page_with_scripts_off() {
     let world = World::gated(Manner::default()).await;
     let mut report = Report::new("choose, scripts off");
     let (_, forms) = &forms::by_vendor()[0];
-    let path = put_all(&world, "first", forms);
+    let path = world.stock_all("/all/first", forms);
     let visitor = world.browser.visitor().await;
     let page = visitor.page(Script::Off).await;
     if report.step(&path, world.visit(&page, &world.through(&path)).await)

@@ -3,9 +3,9 @@
 
 use crate::{
     cdp::{Script, Visitor},
-    forms::{self, Form},
+    forms,
     hand::{ACCEPT, BANNER, CHOICES, REJECT, decide, shows, withdraw},
-    origin::{Doc, Manner},
+    origin::Manner,
     report::Report,
     world::World,
 };
@@ -15,7 +15,7 @@ async fn nothing_is_sent_after_reject_all() {
     let world = World::gated(Manner::default()).await;
     let mut report = Report::new("rejected");
     for (vendor, forms) in forms::by_vendor() {
-        let path = put_all(&world, &vendor, &forms);
+        let path = world.stock_all(&format!("/all/{vendor}"), &forms);
         reject(&world, &path, &mut report).await;
     }
     report.finish();
@@ -26,20 +26,10 @@ async fn nothing_is_sent_or_kept_after_withdrawal() {
     let world = World::gated(Manner::default()).await;
     let mut report = Report::new("withdrawn");
     for (vendor, forms) in forms::by_vendor() {
-        let path = put_all(&world, &vendor, &forms);
+        let path = world.stock_all(&format!("/all/{vendor}"), &forms);
         take_back(&world, &path, &mut report).await;
     }
     report.finish();
-}
-
-/// One page with every form of a vendor.
-pub(crate) fn put_all(world: &World, vendor: &str, forms: &[Form]) -> String {
-    let html = |in_head: bool| -> String {
-        forms.iter().filter(|form| form.in_head() == in_head).map(|form| format!("{}\n", form.html)).collect()
-    };
-    let path = format!("/all/{vendor}");
-    world.origin.put(&path, Doc::shop(&html(true), &html(false)));
-    path
 }
 
 async fn reject(world: &World, path: &str, report: &mut Report) -> Option<()> {

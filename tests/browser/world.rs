@@ -70,6 +70,15 @@ impl World {
         self.origin.put(&format!("{}/next", form.path()), Doc::shop("", &form.html));
     }
 
+    /// Puts many forms on one page.
+    pub(crate) fn stock_all(&self, path: &str, forms: &[Form]) -> String {
+        let html = |in_head: bool| -> String {
+            forms.iter().filter(|form| form.in_head() == in_head).map(|form| format!("{}\n", form.html)).collect()
+        };
+        self.origin.put(path, Doc::shop(&html(true), &html(false)));
+        path.to_owned()
+    }
+
     /// Forgets all requests, as before a page view that is looked at.
     pub(crate) fn forget(&self) {
         self.recorder.forget();
