@@ -9,7 +9,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::Request;
 use tokio::{net::TcpListener, sync::watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub use files::{load_config, read_policies, read_templates};
 
@@ -25,6 +25,7 @@ use crate::{
         upstream::{Upstream, UpstreamFault},
     },
     site::{Site, Snapshot},
+    wire::Causes,
 };
 
 /// Why the gate does not run.
@@ -73,10 +74,7 @@ impl AppError {
 
 /// Compiles policy and notices that belong together; warnings beside them.
 pub fn compile(policies: &Sources, templates: &TemplateSources) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
-    let (policy, mut warnings) = match Policy::compile(policies) {
-        Ok(compiled) => compiled,
-        Err(faults) => return Err(faults),
-    };
+    let (policy, mut warnings) = Policy::compile(policies)?;
     let (notices, mut more) = Notices::build(&policy, templates, &policy.controller().name)?;
     warnings.append(&mut more);
     Ok((Snapshot::new(policy, notices), warnings))
@@ -125,7 +123,10 @@ impl App {
         };
         let log = ConsentLog::open(&config.data, options)?;
         let keys = keys::open(&config.data)?;
-        put_on_record(&log, &snapshot).await?;
+        if let Err(error) = put_on_record(&log, &snapshot).await {
+            // Tags are held all the same and visitors can refuse; only grants need the record.
+            error!("no grant can be recorded until consentry is started again: {}", Causes(&error));
+        }
         let site = Arc::new(Site::new(config, keys, log, snapshot));
         let pipeline = Pipeline::new(Arc::clone(&site), upstream, &url).map_err(|_| AppError::NoUpstream)?;
         let pipeline = Arc::new(pipeline);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::{compile, files, put_on_record};
-use crate::site::Site;
+use crate::{site::Site, wire::Causes};
 
 /// A change is taken up once it has stood still for one look.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -72,7 +72,7 @@ impl Reloader {
         warnings.iter().for_each(|warning| warn!("{warning}"));
         // On record before it is in force: a decision made under it cites it.
         if let Err(error) = put_on_record(&site.log, &snapshot).await {
-            return error!(%error, "the edited policy cannot be put on record: the policy in force stays");
+            return error!("the edited policy cannot be put on record, the policy in force stays: {}", Causes(&error));
         }
         let revision = snapshot.policy.revision();
         let asked_again = revision != site.snapshot().policy.revision();

@@ -94,7 +94,7 @@ struct Checked {
 async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> Response<Body> {
     let checked = match check(ctx, headers, format, &body) {
         Ok(checked) => checked,
-        Err((faults, decision)) => return unprocessable(ctx, headers, format, &faults, decision.as_ref()),
+        Err(faulty) => return unprocessable(ctx, headers, format, &faulty.0, faulty.1.as_ref()),
     };
     let record = match record(ctx, headers, &checked) {
         Ok(record) => record,
@@ -114,13 +114,14 @@ async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> 
     }
 }
 
-type Faulty = (Vec<FieldFault>, Option<Decision>);
+/// What is wrong, and what could be read all the same.
+type Faulty = Box<(Vec<FieldFault>, Option<Decision>)>;
 
 /// Parses against what the notice offered, then verifies the token and the place to return to.
 fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<Checked, Faulty> {
     let fields = match format {
         Format::Form => form_fields(body),
-        Format::Json => json_fields(body).map_err(|fault| (vec![fault], None))?,
+        Format::Json => json_fields(body).map_err(|fault| Box::new((vec![fault], None)))?,
     };
     let return_field =
         fields.iter().find(|(name, _)| name == "return").map(|(_, value)| value.clone()).filter(|value| !value.is_empty());
@@ -140,11 +141,11 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
     let place_fault = FieldFault::new("return", Problem::ReturnBad);
     let decision = match (parsed, &return_to) {
         (Ok(decision), Some(_)) => decision,
-        (Ok(decision), None) => return Err((vec![place_fault], Some(decision))),
-        (Err(faults), Some(_)) => return Err((faults, None)),
+        (Ok(decision), None) => return Err(Box::new((vec![place_fault], Some(decision)))),
+        (Err(faults), Some(_)) => return Err(Box::new((faults, None))),
         (Err(mut faults), None) => {
             faults.push(place_fault);
-            return Err((faults, None));
+            return Err(Box::new((faults, None)));
         }
     };
     let shown = decision.notice.as_deref().and_then(|token| ctx.shown(token));
@@ -157,7 +158,7 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
         },
         None => {
             let problem = if decision.notice.is_none() { Problem::NoticeMissing } else { Problem::NoticeStale };
-            return Err((vec![FieldFault::new("notice", problem)], Some(decision)));
+            return Err(Box::new((vec![FieldFault::new("notice", problem)], Some(decision))));
         }
     };
     Ok(Checked { decision, shown, return_to: return_to.unwrap_or_else(|| "/".to_owned()) })

@@ -13,8 +13,8 @@ use super::{
     strings::Strings,
     templates::{self, HTML, TemplateSources},
 };
-use crate::consent::Problem;
 use crate::config::Fault;
+use crate::consent::Problem;
 
 /// From this many vendors on, the banner folds their names.
 const VENDORS_FOLDED_FROM: usize = 25;

@@ -3,6 +3,7 @@
 mod commands;
 mod decision;
 mod harness;
+mod house;
 mod pages;
 mod passing;
 mod reload;

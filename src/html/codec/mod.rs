@@ -165,9 +165,9 @@ mod tests {
         zlib.write_all(b"wrapped").expect("memory takes it");
         let mut raw = write::DeflateEncoder::new(Vec::new(), Compression::fast());
         raw.write_all(b"raw").expect("memory takes it");
+        let zlib = zlib.finish().expect("memory takes it");
+        let raw = raw.finish().expect("memory takes it");
         for size in [1, 100] {
-            let zlib = zlib.finish().expect("memory takes it");
-            let raw = raw.finish().expect("memory takes it");
             assert_eq!(unpack(Coding::Deflate, &zlib, size).expect("it is zlib"), b"wrapped");
             assert_eq!(unpack(Coding::Deflate, &raw, size).expect("it is raw"), b"raw");
             let members = [pack(b"one "), pack(b"two")].concat();
