@@ -290,7 +290,7 @@ impl Page {
         if !says(&face.months(offer.decision_months)) {
             unsaid.push("how long the choice holds: {{ t.banner.holds }}".to_owned());
         }
-        let purposes = offer.purposes.iter().filter(|purpose| !purpose.always && !(says(&purpose.title) && says(&purpose.short)));
+        let purposes = offer.purposes.iter().filter(|purpose| !(purpose.always || says(&purpose.title) && says(&purpose.short)));
         unsaid.extend(purposes.map(|purpose| format!("the purpose `{}`: {{{{ purpose.short }}}}", purpose.id)));
         let vendors = offer.vendors.iter().filter(|vendor| !says(&vendor.name));
         unsaid.extend(vendors.map(|vendor| format!("the vendor `{}`: {{{{ vendor_names }}}}", vendor.id)));
