@@ -38,7 +38,7 @@ pub(super) struct OfferedPurpose {
 pub(super) struct Listed {
     /// Its place in [`Offer::vendors`].
     pub(super) vendor: usize,
-    /// Which other purposes its tick is for, or empty.
+    /// The purposes its tick is for, where they are several; else empty.
     pub(super) note: String,
 }
 

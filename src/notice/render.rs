@@ -85,7 +85,9 @@ impl Renderer {
 
     fn render(&self, path: &'static str, values: &Values) -> Result<String, Fault> {
         let rendered = self.templates.get_template(path).and_then(|template| template.render(Value::from(values.clone())));
-        rendered.map_err(|error| fault(path, &error))
+        // minijinja escapes slashes, for markup inside scripts, of which there is none here; addresses
+        // in a stored notice should be readable.
+        rendered.map(|html| html.replace("&#x2f;", "/")).map_err(|error| fault(path, &error))
     }
 }
 

@@ -397,4 +397,16 @@ mod tests {
             assert_eq!(strings.date("2026-03-03T23:59:59Z".parse().expect("a timestamp")), want);
         }
     }
+
+    #[test]
+    fn the_embedded_languages_describe_the_same_purposes_and_vendors() {
+        let sources = TemplateSources::embedded();
+        let described = |(tag, path, text): (&str, &str, &str)| {
+            let ((strings, _), faults) = File::read(path, text, |root| read_one(root, tag));
+            assert_eq!(faults, []);
+            [strings.purposes.into_keys().collect::<Vec<_>>(), strings.vendors.into_keys().collect()]
+        };
+        let described: Vec<_> = sources.strings().map(described).collect();
+        assert!(described.windows(2).all(|pair| pair[0] == pair[1]), "{described:?}");
+    }
 }

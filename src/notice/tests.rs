@@ -353,7 +353,7 @@ fn a_banner_that_is_no_fair_question_is_refused() {
 #[test]
 fn a_template_that_cannot_be_rendered_is_a_fault_at_its_line() {
     for (from, to, line) in
-        [("{{ t.banner.title }}", "{{ t.banner.titel }}", 10), ("{{ t.banner.title }}", "{{ t.banner.title }", 10)]
+        [("{{ t.banner.title }}", "{{ t.banner.titel }}", 12), ("{{ t.banner.title }}", "{{ t.banner.title }", 12)]
     {
         let faults = refused("banner.html", from, to);
         assert_eq!((faults[0].file.as_str(), faults[0].line), ("banner.html", line), "{}", lines(&faults));
@@ -412,6 +412,34 @@ fn a_vendor_without_a_sentence_is_offered_by_name_with_a_warning() {
     assert_eq!(warnings.len(), 1, "{}", lines(&warnings));
     assert!(warnings[0].message.contains("`acme`"));
     assert!(notices.preferences(notices.negotiate(None), &FILL, &Shown::default()).contains("name=\"vendor.acme\""));
+}
+
+// === The style ===
+
+/// WCAG 2.2: relative luminance of `#rrggbb`.
+fn luminance(colour: &str) -> f64 {
+    let channel = |at: usize| {
+        let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).expect("a colour in hex")) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+}
+
+#[test]
+fn text_is_readable_on_its_ground_in_both_themes() {
+    let css = TemplateSources::embedded().get("consentry.css").expect("it is embedded").to_owned();
+    let colours = |name: &str| -> Vec<f64> {
+        let variable = format!("var(--consentry-{name}, ");
+        css.split(&variable).skip(1).map(|rest| luminance(&rest[..7])).collect()
+    };
+    let paper = colours("paper");
+    assert_eq!(paper.len(), 2, "light and dark");
+    for (name, least) in [("ink", 7.0), ("quiet", 4.5), ("focus", 3.0)] {
+        for (colour, paper) in colours(name).into_iter().zip(&paper) {
+            let ratio = (colour.max(*paper) + 0.05) / (colour.min(*paper) + 0.05);
+            assert!(ratio >= least, "{name}: {ratio:.2}");
+        }
+    }
 }
 
 // === The release script ===

@@ -1,7 +1,7 @@
 // Makes the banner's buttons work in the open page. Without it the form posts, and the next page
 // comes released. A held element has data-gate-N="vendor:purpose+purpose …" and data-gate-N-src for
-// src; N is new in every page, so that no content can smuggle in elements to release. There are no
-// stand-ins for vendors: a snippet that finds its global defined would never load its script.
+// src; N is new in every page, so that no content can smuggle in elements to release. No stand-ins
+// for vendors: a snippet that finds its global defined would never load its script.
 (() => {
   'use strict';
   const { dataset, src } = document.currentScript;
@@ -15,7 +15,7 @@
   try {
     const same = text => text;
     policy = trustedTypes.createPolicy('consentry', { createHTML: same, createScript: same, createScriptURL: same });
-  } catch { /* This browser has none, or the page allows none. */ }
+  } catch (_) { /* This browser has none, or the page allows none. */ }
 
   // Every rule that hit must be covered. An empty marker is a vendor nobody is offered.
   const granted = (marker, { grants, vendors }) => marker && marker.split(' ').every(item => {
@@ -23,16 +23,18 @@
     return typeof vendors[vendor] === 'boolean' ? vendors[vendor] : purposes.split('+').every(id => grants[id] === true);
   });
 
-  // Gives the attributes their names back, on the element itself or on its copy.
+  // Gives attributes their names back, on the element itself or on its copy.
   const rename = (from, to) => {
     for (const attr of [...from.attributes]) {
       const { name, value } = attr;
       if (name.startsWith(mark)) {
         from.removeAttributeNode(attr);
         const own = name.slice(mark.length + 1);
-        const text = own === 'srcdoc' ? policy.createHTML(value) : policy.createScriptURL(value);
-        if (own) to.setAttributeNS(own === 'xlink:href' ? 'http://www.w3.org/1999/xlink' : null, own, text);
-      } else if (from !== to && name !== 'type' && name !== 'nonce') to.setAttributeNode(attr.cloneNode());
+        const typed = own === 'srcdoc' ? policy.createHTML(value) : policy.createScriptURL(value);
+        if (own) to.setAttributeNS(own === 'xlink:href' ? 'http://www.w3.org/1999/xlink' : null, own, typed);
+      } else if (from === to || name === 'type' || name === 'nonce') continue;
+      else if (/^on/.test(name)) to.setAttribute(name, policy.createScript(value));
+      else to.setAttributeNode(attr.cloneNode());
     }
   };
 
@@ -53,22 +55,19 @@
     }
   };
 
-  // The parser's scripts never run again: a copy does. Resolves when the next one may run.
-  const run = ({ old, type, external }) => new Promise(done => {
+  // A script that was parsed never runs again: a copy does. Resolves when the next one may run.
+  const run = ([old, type, external]) => new Promise(done => {
     const copy = document.createElementNS(old.namespaceURI, 'script');
     const text = old.textContent;
     rename(old, copy);
     copy.nonce = old.nonce;
     copy.async = old.hasAttribute('async');
     if (text) copy['text' in copy ? 'text' : 'textContent'] = policy.createScript(text);
-    const runs = /^(|module|(text|application)\/(x-)?(java|ecma)script|text\/(j|live)script)$/.test(type) && !(old.noModule && type !== 'module');
+    const runs = type === 'module' || !old.noModule && /^$|^(text|application)\/(x-)?(java|ecma)script$/.test(type);
     const wait = external && runs && !copy.async;
-    if (wait) {
-      for (const event of ['load', 'error']) copy.addEventListener(event, done);
-      setTimeout(done, 20000);
-    }
+    if (wait) for (const event of ['load', 'error']) copy.addEventListener(event, done);
     late(() => old.replaceWith(copy));
-    if (!wait) done();
+    setTimeout(done, wait ? 20000 : 0);
   });
 
   // In document order; what the parser would have deferred comes last.
@@ -84,32 +83,31 @@
         }
         const type = (old.getAttribute(mark + '-type') || '').trim().toLowerCase();
         const external = old.matches(`[src],[${mark}-src],[href],[${mark}-href],[${mark}-xlink\\:href]`);
-        // Runs from the next page on.
+        // Such a script runs from the next page on.
         if (!external && /\bdocument\s*\.\s*(write|writeln|open)\s*\(/.test(old.textContent)) continue;
-        const item = { old, type, external };
+        const item = [old, type, external];
         if (!old.hasAttribute('async') && (type === 'module' || external && old.hasAttribute('defer'))) deferred.push(item);
         else await run(item);
-      } catch { /* What the page's own policy forbids does not stop the others. */ }
+      } catch (_) { /* What the page's own policy forbids does not stop the others. */ }
     }
     for (const item of deferred) await run(item).catch(() => {});
   };
 
   const apply = state => {
     undecided = false;
-    decidedAt = state.decided_at;
+    decidedAt = state.decided_at || '';
     for (const banner of document.querySelectorAll('.consentry-banner[data-consentry]')) {
       banner.replaceWith(banner.querySelector('template').content);
     }
-    const detail = { grants: { ...state.grants }, vendors: { ...state.vendors } };
-    document.dispatchEvent(new CustomEvent('consentry:decision', { detail }));
+    const { grants, vendors } = state;
+    document.dispatchEvent(new CustomEvent('consentry:decision', { detail: { grants: { ...grants }, vendors: { ...vendors } } }));
     release(state);
   };
 
   const ask = async (path, init) => {
-    const answer = await fetch(base + path, { cache: 'no-store', redirect: 'error', ...init });
+    const answer = await fetch(base + path, init);
     if (answer.status !== 200) throw answer;
-    const state = await answer.json();
-    return { decided: state.decided, decided_at: state.decided_at || '', grants: state.grants || {}, vendors: state.vendors || {} };
+    return { vendors: {}, ...await answer.json() };
   };
 
   addEventListener('submit', event => {
@@ -120,7 +118,7 @@
     if (busy) return;
     busy = true;
     const body = JSON.stringify({ choice, notice: form.elements.notice.value });
-    ask('/decision', { method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/json' }, body }).then(state => {
+    ask('/decision', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body }).then(state => {
       apply(state);
       if (channel) channel.postMessage(decidedAt);
     }, () => {
@@ -134,7 +132,7 @@
 
   // Decided elsewhere: a page that ran nothing follows in place. Code that ran cannot be unloaded.
   const recheck = () => ask('/state').then(state => {
-    if (state.decided_at === decidedAt && state.decided !== undecided) return;
+    if (undecided ? !state.decided : state.decided_at === decidedAt) return;
     if (undecided) apply(state);
     else location.reload();
   }).catch(() => {});
