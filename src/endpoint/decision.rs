@@ -27,6 +27,7 @@ use crate::{
     headers,
     notice::{self, Message},
     site::{Ctx, grants_for, new_subject},
+    vocab::PurposeSet,
     wire::{self, Body, Causes, Failure, SEC_FETCH_SITE},
 };
 
@@ -130,8 +131,8 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
         Some(wanted) => preferences::place(ctx, &wanted),
     };
     let policy = ctx.policy();
-    let purposes: Vec<&str> = policy.purposes().iter().filter(|def| !def.always).map(|def| def.id.as_str()).collect();
-    let ids = |set: crate::vocab::PurposeSet| set.iter().map(|p| policy.purposes()[usize::from(p.0)].id.as_str()).collect();
+    let ids = |set: PurposeSet| -> Vec<&str> { set.iter().map(|p| policy.purposes()[usize::from(p.0)].id.as_str()).collect() };
+    let purposes = ids(policy.asked());
     let vendors: Vec<(&str, Vec<&str>)> = policy
         .declared()
         .iter()
@@ -170,17 +171,17 @@ fn record(ctx: &Ctx, headers: &HeaderMap, checked: &Checked) -> Result<Record, g
     let policy = ctx.policy();
     let before = ctx.state.as_ref().filter(|state| state.record.is_some());
     let granted_before = before.is_some_and(VisitorState::grants_anything);
-    let kind = kind_of(decision, before, policy.purposes().iter().filter(|def| !def.always).count());
+    let kind = kind_of(decision, before, policy.asked().iter().count());
     let subject = match before.and_then(|state| state.subject) {
         Some(subject) => Some(subject),
         None if decision.grants_anything() || granted_before => Some(new_subject()?),
         None => None,
     };
     let purposes: BTreeMap<String, bool> = policy
-        .purposes()
+        .asked()
         .iter()
-        .filter(|def| !def.always)
-        .map(|def| (def.id.clone(), decision.purposes.contains(&def.id)))
+        .map(|purpose| policy.purposes()[usize::from(purpose.0)].id.clone())
+        .map(|id| (id.clone(), decision.purposes.contains(&id)))
         .collect();
     let language =
         ctx.notices().find(&shown.notice).map_or_else(|| ctx.language(headers).tag().to_owned(), |notice| notice.lang.clone());

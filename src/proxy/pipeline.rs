@@ -280,7 +280,8 @@ fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Pag
     let mut nonce = [0; 8];
     getrandom::fill(&mut nonce).map_err(|error| Failure::Internal(error.to_string()))?;
     let nonce = format!("{:016x}", u64::from_be_bytes(nonce));
-    let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level;
+    // Where no vendor is declared there is nothing to ask for.
+    let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level && !ctx.policy().declared().is_empty();
     let (head, body) = if with_notice { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
     let needs = needs(ctx)?;
     Ok(html::Page {
