@@ -1,4 +1,5 @@
-//! What can go wrong with the consent log, each with what the operator should do.
+//! What can go wrong with the consent log, each with what the operator should do. The cause, where
+//! there is one, is the error's source and not in its text.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -13,7 +14,7 @@ use crate::vocab::{Hash, PolicyRevision};
 pub enum LogError {
     // Opening.
     /// The data folder cannot be made or entered.
-    #[error("the data folder {} cannot be used: {source}. Make it writable for this user, or name another with --data", .dir.display())]
+    #[error("the data folder {} cannot be used; make it writable for this user, or name another with --data", .dir.display())]
     Folder {
         /// The data folder.
         dir: PathBuf,
@@ -67,7 +68,7 @@ pub enum LogError {
         what: Damage,
     },
     /// The database could not be opened or read.
-    #[error("the consent log {} cannot be read: {source}", .file.display())]
+    #[error("the consent log {} cannot be opened or read", .file.display())]
     Store {
         /// The file.
         file: PathBuf,
@@ -99,7 +100,7 @@ pub enum LogError {
         file: PathBuf,
     },
     /// The write of this record failed: whether it is in the log is unknown until the next start.
-    #[error("the consent log {} could not be written: {source}. Nothing more is recorded until consentry is started again", .file.display())]
+    #[error("the consent log {} could not be written; nothing more is recorded until consentry is started again", .file.display())]
     WriteFailed {
         /// The file.
         file: PathBuf,
@@ -141,7 +142,7 @@ pub enum LogError {
     #[error(transparent)]
     NotCanonical(#[from] NotCanonical),
     /// A record that could not be read back as it is.
-    #[error("a record that does not read back is refused: {0}")]
+    #[error("a record that does not read back is refused")]
     BadRecord(#[from] RecordFault),
     /// A record is larger than any true one.
     #[error("a record of {bytes} bytes is refused (at most {bytes_max})")]
@@ -152,8 +153,8 @@ pub enum LogError {
         bytes_max: usize,
     },
     /// The system gives no random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
+    #[error("the system gives no random numbers")]
+    Random(#[source] getrandom::Error),
 
     // Reading.
     /// Nothing has that id or index.

@@ -143,7 +143,7 @@ impl Entry {
         let snapshot: Value = serde_json::from_str(&leaf.json).map_err(LogError::NoticeJson)?;
         let id = record_id(time);
         let value = json!({
-            "v": "consent-notice/1",
+            "v": "consent-notice-leaf/1",
             "id": id.to_string(),
             "t": stamp(time),
             "notice": leaf.sha256.to_string(),

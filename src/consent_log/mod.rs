@@ -31,4 +31,4 @@ pub use store::{FILE, StoreError, Synchronous};
 pub use writer::{ConsentLog, Health, Options, Recorded};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

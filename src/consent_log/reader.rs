@@ -103,6 +103,13 @@ impl Reader {
         self.view.len()
     }
 
+    /// Checks the newest leaves: what a crash would have torn.
+    pub(super) fn check_newest(&self) -> Result<(), LogError> {
+        let end = self.view.len()?;
+        let (rows, _) = self.page(&Filter::default(), end.saturating_sub(PAGE_ROWS_MAX), end)?;
+        rows.into_iter().try_for_each(|row| self.checked(row).map(|_| ()))
+    }
+
     /// Decisions that fit, in the order of the log, at most `rows_max`.
     pub fn find(&self, filter: &Filter, rows_max: usize) -> Result<Found, LogError> {
         let mut found = Found { leaves: Vec::new(), more: false };

@@ -299,7 +299,6 @@ proptest! {
                     let mut acks = Vec::new();
                     for _ in 0..decisions {
                         acks.push(log.append(record()).await.expect("a decision"));
-                        // Acknowledged is readable at once, by anybody.
                     }
                     acks
                 })
@@ -323,7 +322,7 @@ proptest! {
 // === reading ===
 
 /// A log with decisions by two visitors on two sites over three days.
-async fn filled(dir: &Path) -> Vec<Recorded> {
+pub(crate) async fn filled(dir: &Path) -> Vec<Recorded> {
     let log = ready(dir, small()).await;
     let mut all = Vec::new();
     for (day, site, subject, kind, granted) in [
@@ -502,6 +501,8 @@ async fn damage_is_named_with_its_index() {
         filled(dir.path()).await;
         sql(dir.path()).execute_batch(sabotage).expect("sabotage");
         check(dir.path(), index, what);
+        // Nor is anything written behind it.
+        assert!(matches!(ConsentLog::open(dir.path(), small()), Err(LogError::Damaged { .. })) || sabotage.contains("html"));
     }
 }
 

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::{
     error::LogError,
     folder::{self, FolderLock},
-    leaf::{Entry, NoticeLeaf, PolicyLeaf},
+    leaf::{Content, Entry, NoticeLeaf, PolicyLeaf},
+    reader::Reader,
     record::Record,
     store::{self, CommitError, Outcome, Refusal, Store, StoreError, Synchronous},
 };
@@ -103,6 +104,8 @@ impl ConsentLog {
         let lock = folder::acquire(dir)?;
         let store = Store::open(dir, options.synchronous)?;
         folder::flush(dir)?;
+        // Nothing is added behind leaves that are not what was written.
+        Reader::open(dir)?.check_newest()?;
         let (queue, received) = mpsc::channel(options.queue_max);
         let (running, stopped) = watch::channel(());
         let file = dir.join(store::FILE);
@@ -247,16 +250,20 @@ impl Writer {
         self.finish();
     }
 
-    fn write(&mut self, batch: Vec<Work>) {
-        if batch.is_empty() {
-            return;
-        }
+    fn write(&mut self, mut batch: Vec<Work>) {
         if let Some(first) = self.shared.poisoned.get() {
             return refuse(batch, || self.shared.stopped(first));
         }
         if self.shared.room().is_err() {
+            // Decisions only: notices and policies are few and small, and a gate that starts on a full
+            // disk must still hold tags and let visitors refuse.
+            let (decisions, rest) = batch.into_iter().partition(|work| matches!(work.entry.content, Content::Decision { .. }));
             // Asked again for each: an error is not copied, and this is not the fast path.
-            return refuse(batch, || self.shared.room().err().unwrap_or(LogError::Closed));
+            refuse(decisions, || self.shared.room().err().unwrap_or(LogError::Closed));
+            batch = rest;
+        }
+        if batch.is_empty() {
+            return;
         }
         let entries: Vec<&Entry> = batch.iter().map(|work| &work.entry).collect();
         match self.store.commit(&entries) {

@@ -12,7 +12,6 @@ mod caching;
 mod cookies;
 pub mod csp;
 mod encoding;
-mod entity_tag;
 mod expiry;
 mod lines;
 mod links;
@@ -21,7 +20,7 @@ mod refresh;
 mod reporting;
 
 pub use caching::{Conditionals, Variant, append_vary, mark_variant, prepare_conditionals};
-pub use cookies::{CutCookie, cut_request_cookies, filter_set_cookie};
+pub use cookies::{CutCookie, cut_own_cookies, cut_request_cookies, filter_set_cookie};
 pub use encoding::{AcceptedCodings, Coding, accepted, limit_accept_encoding};
 pub use expiry::{EXPIRY_BYTES_MAX, EXPIRY_LINES_MAX, expire};
 pub use links::{CutHeader, filter_link, filter_refresh};

@@ -132,6 +132,8 @@ mod tests {
             ),
             (&[acme_group, "nel: not json"], &[]),
             (&[own_group, "nel: not json"], &["nel: not json", own_group]),
+            (&[unnamed, r#"nel: {"report_to":"default","max_age":9}"#], &[]),
+            (&[unnamed, r#"nel: {"report_to":"own"}"#], &[r#"nel: {"report_to":"own"}"#]),
             (&[unnamed, r#"nel: {"max_age":9}"#], &[]),
             (&["report-to: {\"group\""], &[]),
         ] {

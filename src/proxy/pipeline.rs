@@ -21,7 +21,7 @@ use crate::{
     config::{Limits, UpstreamHost},
     consent::{safe_return, token},
     endpoint,
-    headers::{self, Conditionals, Needs, Origin, Sides, Variant},
+    headers::{self, Conditionals, Origin, Sides, Variant, csp},
     html::{self, BodyHead, Ending},
     notice::{Fill, Layer},
     site::{Ctx, Front, OWN_COOKIES, Seen, Site},
@@ -264,7 +264,7 @@ impl Pipeline {
             headers::mark_variant(&mut head.headers, &prepared.variant);
             headers::append_vary(&mut head.headers, &["Cookie", "Accept-Language"]);
             if prepared.asked.top_level {
-                headers::amend_headers(&mut head.headers, &needs(ctx)?);
+                csp::amend_headers(&mut head.headers, &needs(ctx)?);
                 let leftover = headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https());
                 for line in leftover {
                     head.headers.append(header::SET_COOKIE, line);
@@ -290,7 +290,7 @@ fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Pag
         nonce,
         head,
         body,
-        amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| headers::amend_meta(policy, &needs)) }),
+        amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
         observe: prepared.treatment == Treatment::Observe,
     })
 }
@@ -301,7 +301,7 @@ fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (
     let language = notices.negotiate(Some(&prepared.language));
     let prefix_url = ctx.prefix_url();
     let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
-    let csp_nonce = headers::page_nonce(headers);
+    let csp_nonce = csp::page_nonce(headers);
     let decided_at = ctx.state.as_ref().map(|state| state.decided_at.to_string());
     let return_to = return_to(ctx, prepared);
     let fill = Fill {
@@ -323,9 +323,9 @@ fn return_to(ctx: &Ctx, prepared: &Prepared) -> String {
     place.flatten().unwrap_or_else(|| "/".to_owned())
 }
 
-fn needs(ctx: &Ctx) -> Result<Needs, Failure> {
+fn needs(ctx: &Ctx) -> Result<csp::Needs, Failure> {
     let own = Url::parse(&ctx.prefix_url()).map_err(|_| Failure::Internal("the prefix is no address".to_owned()))?;
-    Ok(Needs::new(&own, "consentry"))
+    Ok(csp::Needs::new(&own, "consentry"))
 }
 
 /// Tells what the page carried, once it is over.
@@ -369,6 +369,7 @@ fn filter_head(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
         headers::filter_link(head, policy, grants, base),
         headers::filter_refresh(head, policy, grants, base),
         headers::filter_reporting(head, policy, grants, base),
+        csp::filter_reports(head, policy, grants, base),
     ]
     .concat();
     if !cookies.is_empty() || !cut.is_empty() {

@@ -31,7 +31,7 @@ pub struct SeenTag {
 }
 
 /// Tells listeners, if there are any; a listener that is slow misses some.
-pub type Sender = broadcast::Sender<Arc<Seen>>;
+pub(super) type Sender = broadcast::Sender<Arc<Seen>>;
 
 /// How many pages a slow listener may lag behind.
 const LAG: usize = 256;

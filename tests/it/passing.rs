@@ -183,7 +183,7 @@ async fn bodies_stream_both_ways_as_they_come() {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let mut head = vec![0; 4096];
         let _ = stream.read(&mut head).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ntransfer-encoding: chunked\r\n\r\n1d\r\n<!doctype html><body><p>first</\r\n").await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n1d\r\n<!doctype html><body><p>first</\r\n").await;
         tokio::time::sleep(Duration::from_secs(30)).await;
     });
     let any = Upstream::page("x").await;

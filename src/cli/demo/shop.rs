@@ -10,7 +10,7 @@ pub(super) fn answer<B>(req: &Request<B>, played: &Played) -> Response<Body> {
     let path = req.uri().path();
     if req.method() == Method::POST {
         let mut resp = wire::answer(StatusCode::SEE_OTHER, wire::HTML, "");
-        let back = HeaderValue::from_str(&format!("{path}?done=1")).unwrap_or(HeaderValue::from_static("/"));
+        let back = HeaderValue::from_str(&format!("{path}#thanks")).unwrap_or(HeaderValue::from_static("/"));
         resp.headers_mut().insert(header::LOCATION, back);
         return resp;
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// One directive (CSP Level 3, section 2.2.1) that counts: the first of its name.
+/// One directive (CSP Level 3, section 2.2.1).
 pub(super) struct Directive<'p> {
     /// In lower case.
     pub(super) name: String,
@@ -39,8 +39,8 @@ impl<'p> Directive<'p> {
     }
 }
 
-/// Parses a serialized policy (section 2.2.1): directives that are empty, not ASCII, or a repetition
-/// are ignored, as browsers ignore them.
+/// Parses a serialized policy (section 2.2.1): directives that are empty or not ASCII are ignored, as
+/// browsers ignore them.
 pub(super) fn parse(policy: &str) -> Vec<Directive<'_>> {
     let mut directives: Vec<Directive<'_>> = Vec::new();
     let mut start = 0;
@@ -54,14 +54,13 @@ pub(super) fn parse(policy: &str) -> Vec<Directive<'_>> {
         }
         let (name, value) = text.split_at(text.find(|c: char| c.is_ascii_whitespace()).unwrap_or(text.len()));
         let name = name.to_ascii_lowercase();
-        if !directives.iter().any(|other| other.name == name) {
-            directives.push(Directive { name, value: value.trim_ascii_start(), place });
-        }
+        directives.push(Directive { name, value: value.trim_ascii_start(), place });
     }
     directives
 }
 
-/// The directive that decides: the first of `chain` that the policy has (section 6.8.3).
+/// The directive that decides: the first of `chain` that the policy has (section 6.8.3), and of
+/// several of that name the first (section 2.2.1).
 pub(super) fn effective<'d, 'p>(directives: &'d [Directive<'p>], chain: &[&str]) -> Option<&'d Directive<'p>> {
     chain.iter().find_map(|name| directives.iter().find(|directive| directive.name == *name))
 }

@@ -2,148 +2,45 @@
 //!
 //! Arguments in, text or JSON out. What is read and how it is checked lives in `consent_log`.
 
+mod args;
+mod table;
+
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Subcommand, ValueEnum};
-use jiff::{Timestamp, ToSpan, civil::Date};
 use serde_json::{Value, json};
 
+pub(super) use self::args::LogArgs;
+use self::{
+    args::{Export, Find, LogCommand, Show, StatsArgs},
+    table::table,
+};
 use crate::{
-    consent_log::{Filter, Format, Found, Group, Leaf, LogError, Reader, Shown, Stats},
-    vocab::SubjectId,
+    consent_log::{Leaf, LogError, Reader, Shown, Stats},
+    vocab::Hash,
 };
 
-/// `consentry log`.
-#[derive(Args, Debug)]
-pub struct LogArgs {
-    /// The data folder of the gate
-    #[arg(long, global = true, value_name = "DIR", conflicts_with = "config")]
-    pub data: Option<PathBuf>,
-    /// The configuration that names the data folder
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: LogCommand,
-}
-
-/// What to do with the consent log.
-#[derive(Subcommand, Debug)]
-pub enum LogCommand {
-    /// Write the log as lines that can be verified (jsonl) or as a table (csv)
-    Export(Export),
-    /// List decisions
-    Find(Find),
-    /// Show one record in full, with the notice it answered
-    Show(Show),
-    /// Count decisions
-    Stats(StatsArgs),
-}
-
-/// Which decisions.
-#[derive(Args, Debug, Default)]
-pub struct FilterArgs {
-    /// Decided at or after this time (RFC 3339) or day (UTC)
-    #[arg(long, value_name = "T", value_parser = parse_from)]
-    pub from: Option<Timestamp>,
-    /// Decided before this time (RFC 3339), or up to the end of this day (UTC)
-    #[arg(long, value_name = "T", value_parser = parse_to)]
-    pub to: Option<Timestamp>,
-    /// On this site
-    #[arg(long, value_name = "S")]
-    pub site: Option<String>,
-    /// By this visitor: the 22 characters of the pseudonym
-    #[arg(long, value_name = "ID", value_parser = parse_subject, allow_hyphen_values = true)]
-    pub subject: Option<SubjectId>,
-    /// Where this purpose was asked for
-    #[arg(long, value_name = "P")]
-    pub purpose: Option<String>,
-}
-
-/// `consentry log export`.
-#[derive(Args, Debug)]
-pub struct Export {
-    /// jsonl: every leaf with salt and commitment; csv: one row for each decision and purpose
-    #[arg(long, value_enum)]
-    pub format: FormatArg,
-    /// Write to this file, which is there only once it is complete; otherwise to standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Which decisions.
-    #[command(flatten)]
-    pub filter: FilterArgs,
-}
-
-/// The form of an export, as typed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FormatArg {
-    /// Lines.
-    Jsonl,
-    /// A table.
-    Csv,
-}
-
-/// `consentry log find`.
-#[derive(Args, Debug)]
-pub struct Find {
-    /// Which decisions.
-    #[command(flatten)]
-    pub filter: FilterArgs,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub limit: usize,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `consentry log show`.
-#[derive(Args, Debug)]
-pub struct Show {
-    /// The record's id, or its index in the log
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `consentry log stats`.
-#[derive(Args, Debug)]
-pub struct StatsArgs {
-    /// Which decisions.
-    #[command(flatten)]
-    pub filter: FilterArgs,
-    /// Count by: day, site, purpose, language, method
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "day,purpose", value_parser = parse_group)]
-    pub by: Vec<Group>,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Where a command writes to.
-pub struct Streams<'a> {
+pub(super) struct Streams<'a> {
     /// The answer.
-    pub out: &'a mut dyn Write,
+    pub(super) out: &'a mut dyn Write,
     /// Progress and remarks.
-    pub err: &'a mut dyn Write,
+    pub(super) err: &'a mut dyn Write,
     /// Whether a person looks at `err`.
-    pub err_is_terminal: bool,
+    pub(super) err_is_terminal: bool,
 }
 
 /// Why a command failed. All are exit code 1: what was typed wrong is found before [`run`].
 #[derive(Debug, thiserror::Error)]
-pub enum LogCliError {
+pub(super) enum LogCliError {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
     /// The file for the answer could not be written.
-    #[error("{} cannot be written: {source}", .file.display())]
+    #[error("{} cannot be written", .file.display())]
     File {
         /// The file.
         file: PathBuf,
@@ -151,7 +48,7 @@ pub enum LogCliError {
         source: io::Error,
     },
     /// The answer could not be written.
-    #[error("the answer cannot be written: {0}")]
+    #[error("the answer cannot be written")]
     Output(#[from] io::Error),
     /// A record is not what was written.
     #[error("record {index} does not match its commitment: it was changed after it was written")]
@@ -162,7 +59,7 @@ pub enum LogCliError {
 }
 
 /// Runs a command over the log in `dir`. Whoever reads the answer may stop reading: that is no error.
-pub fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let reader = Reader::open(dir)?;
     let done = match &args.command {
         LogCommand::Export(export) => run_export(export, &reader, streams),
@@ -179,10 +76,7 @@ pub fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), 
 // === export ===
 
 fn run_export(args: &Export, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
-    let format = match args.format {
-        FormatArg::Jsonl => Format::Jsonl,
-        FormatArg::Csv => Format::Csv,
-    };
+    let format = args.format.into();
     let filter = args.filter.filter();
     let Some(file) = &args.output else {
         let mut out = BufWriter::new(&mut *streams.out);
@@ -255,8 +149,8 @@ fn run_find(args: &Find, reader: &Reader, streams: &mut Streams<'_>) -> Result<(
     }
     table(out, &FOUND, &found.leaves.iter().filter_map(found_row).collect::<Vec<_>>())?;
     if found.more {
-        let Found { leaves, .. } = &found;
-        writeln!(out, "\nThere are more than these {}: narrow the search, raise --limit, or use `log export`.", leaves.len())?;
+        let shown = found.leaves.len();
+        writeln!(out, "\nMore fit than the {shown} shown: narrow the search, raise --limit, or use `log export`.")?;
     }
     Ok(())
 }
@@ -305,10 +199,25 @@ fn show_text(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
     )?;
     writeln!(out, "\n{:#}", body(leaf))?;
     if let Some(notice) = &shown.notice {
-        writeln!(out, "\nnotice {} (leaf {})\n{:#}\n\n{}", notice.sha256, notice.index, notice.snapshot, notice.html)?;
+        let shortened = shortened(&notice.snapshot);
+        writeln!(out, "\nnotice {} (leaf {})\n{shortened:#}", notice.sha256, notice.index)?;
+        writeln!(out, "\n`--json` gives the notice in full, with its markup.")?;
     }
     Ok(())
 }
+
+/// Texts are for reading; markup, style and script are not.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > LINE_BYTES_MAX => json!(format!("({} bytes)", text.len())),
+        Value::Array(items) => items.iter().map(shortened).collect(),
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), shortened(member))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Past so many bytes a text is not read on a terminal.
+const LINE_BYTES_MAX: usize = 600;
 
 fn shown_json(shown: &Shown) -> Value {
     let mut value = leaf_json(&shown.leaf);
@@ -331,7 +240,7 @@ fn leaf_json(leaf: &Leaf) -> Value {
     value["_idx"] = json!(leaf.index);
     value["_kind"] = json!(leaf.kind.as_str());
     value["_leaf"] = json!(leaf.commitment.to_string());
-    value["_salt"] = json!(crate::vocab::Hash(leaf.salt).to_string());
+    value["_salt"] = json!(Hash(leaf.salt).to_string());
     value
 }
 
@@ -382,59 +291,5 @@ fn stats_json(stats: &Stats) -> Value {
     json!({ "by": stats.by.iter().map(|group| group.as_str()).collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(), "suppressed": false })
 }
 
-/// Aligned columns: numbers to the right, text to the left.
-fn table(out: &mut dyn Write, heads: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(heads.len());
-    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
-    let width = |column: usize| {
-        let head = heads.get(column).map_or(0, |head| head.chars().count());
-        cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0).max(head)
-    };
-    let widths: Vec<(usize, bool)> = (0..columns)
-        .map(|column| (width(column), cells(column).all(|cell| cell.bytes().all(|byte| byte.is_ascii_digit()))))
-        .collect();
-    let heads = heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>();
-    for row in std::iter::once(&heads).filter(|heads| !heads.is_empty()).chain(rows) {
-        let line: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, (width, number))| if *number { format!("{cell:>width$}") } else { format!("{cell:<width$}") })
-            .collect();
-        writeln!(out, "{}", line.join("  ").trim_end())?;
-    }
-    Ok(())
-}
-
-// === as typed ===
-
-impl FilterArgs {
-    fn filter(&self) -> Filter {
-        Filter { from: self.from, to: self.to, site: self.site.clone(), subject: self.subject, purpose: self.purpose.clone() }
-    }
-}
-
-fn parse_from(text: &str) -> Result<Timestamp, String> {
-    parse_time(text, 0)
-}
-
-/// A day is meant whole: its end is the start of the next.
-fn parse_to(text: &str) -> Result<Timestamp, String> {
-    parse_time(text, 1)
-}
-
-fn parse_time(text: &str, days_after: i64) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let day = text.parse::<Date>().ok().filter(|_| text.len() == 10).and_then(|day| day.checked_add(days_after.days()).ok());
-    let start = day.and_then(|day| format!("{day}T00:00:00Z").parse().ok());
-    start.ok_or_else(|| "write 2026-05-31, or a time such as 2026-05-31T12:00:00Z".to_owned())
-}
-
-fn parse_subject(text: &str) -> Result<SubjectId, String> {
-    SubjectId::parse(text).ok_or_else(|| "a visitor's pseudonym has 22 characters (A-Z a-z 0-9 - _)".to_owned())
-}
-
-fn parse_group(text: &str) -> Result<Group, String> {
-    Group::parse(text).ok_or_else(|| format!("known: {}", Group::ALL.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(", ")))
-}
+#[cfg(test)]
+mod tests;

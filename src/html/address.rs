@@ -1,0 +1,236 @@
+//! An address as a page writes it -> the rules it hits.
+//!
+//! A clean absolute or root-relative address is looked up as it stands. Everything else (entities,
+//! tabs, backslashes, user info, ports, full-width hosts, …) takes the way a browser takes: decode,
+//! then join with the page's base by the URL standard.
+
+use std::borrow::Cow;
+
+use encoding_rs::Encoding;
+use url::Url;
+
+use crate::policy::{Hits, Policy};
+
+/// What an address is resolved against.
+#[derive(Clone, Copy)]
+pub(super) struct Resolver<'p> {
+    pub(super) policy: &'p Policy,
+    pub(super) base: &'p Url,
+    pub(super) encoding: &'static Encoding,
+}
+
+impl<'p> Resolver<'p> {
+    /// The rules for an attribute value, raw.
+    pub(super) fn raw(&self, value: &[u8]) -> Hits {
+        match self.fast(value) {
+            Some(hits) => hits,
+            None => self.decoded(&decode(value, self.encoding)),
+        }
+    }
+
+    /// The rules for an address without entities.
+    pub(super) fn decoded(&self, address: &str) -> Hits {
+        self.join(address).map_or_else(Hits::none, |url| self.policy.match_url(&url))
+    }
+
+    /// The rules for a `srcset`.
+    pub(super) fn candidates(&self, value: &[u8]) -> Hits {
+        let mut hits = Hits::none();
+        let text = decode(value, self.encoding);
+        for address in candidates(&text) {
+            // Decoded already, and the short way does not care unless there is an ampersand.
+            let found = self.fast(address.as_bytes()).filter(|_| !address.contains('&'));
+            hits.merge(found.unwrap_or_else(|| self.decoded(address)));
+        }
+        hits
+    }
+
+    /// The rules for a space-separated list.
+    pub(super) fn list(&self, value: &[u8]) -> Hits {
+        let mut hits = Hits::none();
+        for address in decode(value, self.encoding).split_ascii_whitespace() {
+            hits.merge(self.decoded(address));
+        }
+        hits
+    }
+
+    /// The rules for the address in a refresh.
+    pub(super) fn refresh(&self, value: &[u8]) -> Hits {
+        match refresh_address(&decode(value, self.encoding)) {
+            Some(address) => self.decoded(address),
+            None => Hits::none(),
+        }
+    }
+
+    /// `scheme://host/path` of an address for a report: a query may say who somebody is.
+    pub(super) fn shown(&self, address: &str) -> Option<String> {
+        let url = self.join(address)?;
+        Some(format!("{}://{}{}", url.scheme(), url.host_str()?, url.path()))
+    }
+
+    fn join(&self, address: &str) -> Option<Url> {
+        // What a browser cannot parse it does not load.
+        self.base.join(address).ok()
+    }
+
+    /// `None` where only the long way is sure to agree with a browser.
+    fn fast(&self, value: &[u8]) -> Option<Hits> {
+        if value.starts_with(b"data:") {
+            return Some(Hits::none());
+        }
+        let after_scheme = value.strip_prefix(b"https://").or_else(|| value.strip_prefix(b"http://"));
+        let (host, rest) = match after_scheme {
+            Some(rest) => {
+                let end = rest.iter().position(|&byte| !is_host(byte)).unwrap_or(rest.len());
+                (str::from_utf8(&rest[..end]).ok()?, &rest[end..])
+            }
+            None if value.starts_with(b"/") && !value.starts_with(b"//") => (self.base.host_str()?, value),
+            None => return None,
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.is_empty() || host.ends_with('.') {
+            return None;
+        }
+        let end = rest.iter().position(|&byte| !is_path(byte)).unwrap_or(rest.len());
+        let (path, rest) = rest.split_at(end);
+        if memchr::memmem::find(path, b"/.").is_some() {
+            return None;
+        }
+        let path = if path.is_empty() { "/" } else { str::from_utf8(path).ok()? };
+        let query = match rest {
+            [] | [b'#', ..] => None,
+            [b'?', query @ ..] => Some(clean_query(query)?),
+            _ => return None,
+        };
+        Some(self.policy.match_address(host, path, query.as_deref()))
+    }
+}
+
+/// Text of an attribute value: characters of the page's encoding, then character references.
+pub(super) fn decode<'v>(value: &'v [u8], encoding: &'static Encoding) -> Cow<'v, str> {
+    let text = if value.is_ascii() { String::from_utf8_lossy(value) } else { encoding.decode_without_bom_handling(value).0 };
+    if text.contains('&') { htmlize::unescape_attribute(text) } else { text }
+}
+
+/// The query up to its fragment, if it is plain once its references are read.
+fn clean_query(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let raw = str::from_utf8(raw).ok().filter(|raw| raw.is_ascii())?;
+    let query = if raw.contains('&') { htmlize::unescape_attribute(raw) } else { Cow::Borrowed(raw) };
+    let end = query.find('#').unwrap_or(query.len());
+    if !query.bytes().all(|byte| is_path(byte) || matches!(byte, b'?' | b'&' | b'%' | b'#')) {
+        return None;
+    }
+    Some(match query {
+        Cow::Borrowed(query) => Cow::Borrowed(&query[..end]),
+        Cow::Owned(mut query) => {
+            query.truncate(end);
+            Cow::Owned(query)
+        }
+    })
+}
+
+fn is_host(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')
+}
+
+/// Characters that the URL standard leaves as they are in a path. No `%`: `%2e` is a dot.
+fn is_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;=:@/".contains(&byte)
+}
+
+/// The addresses of a `srcset` (HTML standard, "parse a srcset attribute").
+fn candidates(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',');
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
+        let (address, after) = rest.split_at(end);
+        let trimmed = address.trim_end_matches(',');
+        rest = if trimmed.len() < address.len() { after } else { after_descriptors(after) };
+        Some(trimmed)
+    })
+}
+
+/// Commas inside parentheses do not end a candidate.
+fn after_descriptors(text: &str) -> &str {
+    let mut inside = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'(' => inside = true,
+            b')' => inside = false,
+            b',' if !inside => return &text[at + 1..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// The address in `5; url=…` (HTML standard, "shared declarative refresh steps").
+fn refresh_address(text: &str) -> Option<&str> {
+    let space = |c: char| c.is_ascii_whitespace();
+    let text = text.trim_start_matches(space);
+    let delay = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    if delay.len() == text.len() && !text.starts_with('.') {
+        return None;
+    }
+    let rest = delay.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    if !rest.starts_with(|c: char| space(c) || c == ';' || c == ',') {
+        return None;
+    }
+    let rest = rest.trim_start_matches(space);
+    let rest = rest.strip_prefix([';', ',']).unwrap_or(rest).trim_start_matches(space);
+    if rest.is_empty() {
+        return None;
+    }
+    let address = after_url_word(rest).unwrap_or(rest);
+    Some(match address.chars().next() {
+        Some(quote @ ('"' | '\'')) => address[1..].split(quote).next().unwrap_or_default(),
+        _ => address,
+    })
+}
+
+fn after_url_word(text: &str) -> Option<&str> {
+    let word = text.get(..3).filter(|word| word.eq_ignore_ascii_case("url"))?;
+    let rest = text[word.len()..].trim_start_matches(|c: char| c.is_ascii_whitespace()).strip_prefix('=')?;
+    Some(rest.trim_start_matches(|c: char| c.is_ascii_whitespace()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn srcset_is_read_as_browsers_read_it() {
+        for (text, want) in [
+            ("a.png", vec!["a.png"]),
+            (" a.png 1x , b.png 2x", vec!["a.png", "b.png"]),
+            ("a.png, b.png", vec!["a.png", "b.png"]),
+            ("a.png,b.png 2x", vec!["a.png,b.png"]),
+            ("a?w_1,h_2 100w, b 200w", vec!["a?w_1,h_2", "b"]),
+            ("a (x,y) 1x, b", vec!["a", "b"]),
+            (",, a ,,b", vec!["a", "b"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(candidates(text).collect::<Vec<_>>(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn refresh_is_read_as_browsers_read_it() {
+        for (text, want) in [
+            ("5", None),
+            ("0; url=https://a.b/", Some("https://a.b/")),
+            (" .5 , URL = 'x y' z", Some("x y")),
+            ("0;https://a.b/", Some("https://a.b/")),
+            ("0 \"q", Some("q")),
+            ("x; url=y", None),
+            ("0; urls", Some("urls")),
+            ("0;", None),
+        ] {
+            assert_eq!(refresh_address(text), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Which encoding a browser would read the page in, settled before the parser sees a byte.
+//!
+//! Order: byte order mark, Content-Type, `<meta>` in the first 1024 bytes, windows-1252 (Encoding and
+//! HTML standards). A page in UTF-16 or ISO-2022-JP read as ASCII shows no tag at all, so such pages
+//! are refused rather than passed. The result is sent along explicitly: what a browser would guess
+//! otherwise is not ours to know.
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
+
+/// How many bytes are looked at for a `<meta>`.
+pub(super) const PRESCAN_BYTES: usize = 1024;
+
+/// The encoding of a page, if it can be gated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charset(&'static Encoding);
+
+impl Charset {
+    /// The name for a Content-Type, lower case.
+    pub fn name(self) -> String {
+        self.0.name().to_ascii_lowercase()
+    }
+
+    /// The encoding.
+    pub fn encoding(self) -> &'static Encoding {
+        self.0
+    }
+}
+
+/// An encoding in which tags cannot be located.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pages in {name} are not gated by this version; serve the page in UTF-8, or exempt the path")]
+pub struct UnreadableCharset {
+    /// The encoding's name.
+    pub name: String,
+}
+
+/// Settles the encoding from the Content-Type's label and the first bytes; `None` while `first` is
+/// too short, unless it is `complete`.
+pub(super) fn settle(label: Option<&str>, first: &[u8], complete: bool) -> Result<Option<Charset>, UnreadableCharset> {
+    if !complete && first.len() < 3 {
+        return Ok(None);
+    }
+    let known = match Encoding::for_bom(first) {
+        Some((encoding, _)) => Some(encoding),
+        None => label.and_then(|label| Encoding::for_label(label.as_bytes())),
+    };
+    let encoding = match known {
+        Some(encoding) => encoding,
+        None => {
+            let start = &first[..first.len().min(PRESCAN_BYTES)];
+            match utf16_declaration(start).or_else(|| meta(start)) {
+                Some(encoding) => encoding,
+                None if !complete && first.len() < PRESCAN_BYTES => return Ok(None),
+                None => xml_declaration(start).unwrap_or(WINDOWS_1252),
+            }
+        }
+    };
+    if [UTF_16LE, UTF_16BE, ISO_2022_JP, REPLACEMENT].contains(&encoding) {
+        return Err(UnreadableCharset { name: encoding.name().to_owned() });
+    }
+    Ok(Some(Charset(encoding)))
+}
+
+/// The `charset` of a Content-Type, unquoted (RFC 9110, 8.3.1).
+pub(super) fn label_of(content_type: &str) -> Option<&str> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let value = value.trim();
+        let value = value.strip_prefix('"').map_or(value, |value| value.split('"').next().unwrap_or_default());
+        name.trim().eq_ignore_ascii_case("charset").then_some(value)
+    })
+}
+
+/// `<?x` in UTF-16 without a byte order mark.
+fn utf16_declaration(start: &[u8]) -> Option<&'static Encoding> {
+    match start {
+        [b'<', 0, b'?', 0, b'x', 0, ..] => Some(UTF_16LE),
+        [0, b'<', 0, b'?', 0, b'x', ..] => Some(UTF_16BE),
+        _ => None,
+    }
+}
+
+/// A document that shows its label in ASCII cannot be in UTF-16.
+fn declared(label: &[u8]) -> Option<&'static Encoding> {
+    match Encoding::for_label(label)? {
+        encoding if encoding == UTF_16LE || encoding == UTF_16BE => Some(UTF_8),
+        encoding if encoding == X_USER_DEFINED => Some(WINDOWS_1252),
+        encoding => Some(encoding),
+    }
+}
+
+/// `<?xml … encoding="…"?>` (HTML standard, "get an XML encoding").
+fn xml_declaration(start: &[u8]) -> Option<&'static Encoding> {
+    let declaration = start.strip_prefix(b"<?xml")?;
+    let declaration = &declaration[..memchr::memchr(b'>', declaration)?];
+    let at = memchr::memmem::find(declaration, b"encoding")? + b"encoding".len();
+    let skip = |bytes: &'_ [u8]| bytes.iter().take_while(|&&byte| byte <= b' ').count();
+    let rest = &declaration[at..];
+    let rest = rest[skip(rest)..].strip_prefix(b"=")?;
+    let rest = &rest[skip(rest)..];
+    let (quote, rest) = rest.split_first().filter(|(quote, _)| matches!(quote, b'"' | b'\''))?;
+    let label = &rest[..memchr::memchr(*quote, rest)?];
+    if label.iter().any(|&byte| byte <= b' ') { None } else { declared(label) }
+}
+
+/// `<meta charset>` or `<meta http-equiv=content-type>` (HTML standard, "prescan a byte stream").
+/// `None` also where the bytes end before it is certain.
+fn meta(start: &[u8]) -> Option<&'static Encoding> {
+    let mut scan = Scan { bytes: start, at: 0 };
+    while scan.at < start.len() {
+        let rest = &start[scan.at..];
+        if rest.starts_with(b"<!--") {
+            // The dashes may be those of the opening.
+            scan.at += 2 + memchr::memmem::find(&rest[2..], b"-->")? + 2;
+        } else if is_meta(rest) {
+            scan.at += b"<meta".len();
+            if let Some(encoding) = scan.meta()? {
+                return Some(encoding);
+            }
+        } else if is_tag(rest) {
+            scan.at += rest.iter().position(|byte| is_space(*byte) || *byte == b'>')?;
+            while scan.attribute()?.is_some() {}
+        } else if matches!(rest, [b'<', b'!' | b'/' | b'?', ..]) {
+            scan.at += memchr::memchr(b'>', rest)?;
+        }
+        scan.at += 1;
+    }
+    None
+}
+
+fn is_meta(rest: &[u8]) -> bool {
+    rest.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case(b"<meta"))
+        && rest.get(5).is_some_and(|&byte| is_space(byte) || byte == b'/')
+}
+
+fn is_tag(rest: &[u8]) -> bool {
+    match rest {
+        [b'<', b'/', letter, ..] | [b'<', letter, ..] => letter.is_ascii_alphabetic(),
+        _ => false,
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ')
+}
+
+/// A place in the first bytes. Every step answers `None` where the bytes end first.
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+impl<'a> Scan<'a> {
+    /// The encoding this `<meta>` names, if it does.
+    fn meta(&mut self) -> Option<Option<&'static Encoding>> {
+        let (mut pragma, mut charset, mut content) = (false, None, None);
+        let mut seen: Vec<Vec<u8>> = Vec::new();
+        while let Some((name, value)) = self.attribute()? {
+            if seen.contains(&name.to_vec()) {
+                continue;
+            }
+            match &*name {
+                b"http-equiv" => pragma = value.eq_ignore_ascii_case(b"content-type"),
+                b"content" => content = label_in_content(&value).map(|label| declared(&label)),
+                b"charset" => charset = Some(declared(&value)),
+                _ => {}
+            }
+            seen.push(name.into_owned());
+        }
+        Some(charset.unwrap_or_else(|| content.filter(|_| pragma).flatten()))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn skip(&mut self, skips: impl Fn(u8) -> bool) -> Option<u8> {
+        while skips(self.peek()?) {
+            self.at += 1;
+        }
+        self.peek()
+    }
+
+    fn take(&mut self, takes: impl Fn(u8) -> bool) -> Option<Cow<'a, [u8]>> {
+        let from = self.at;
+        self.skip(takes)?;
+        Some(lower(&self.bytes[from..self.at]))
+    }
+
+    /// The next attribute, lower case; `Some(None)` at the tag's `>`.
+    fn attribute(&mut self) -> Option<Option<Pair<'a>>> {
+        if self.skip(|byte| is_space(byte) || byte == b'/')? == b'>' {
+            return Some(None);
+        }
+        let from = self.at;
+        self.at += 1; // A name may begin with `=`.
+        self.skip(|byte| !is_space(byte) && !matches!(byte, b'=' | b'/' | b'>'))?;
+        let name = lower(&self.bytes[from..self.at]);
+        if self.skip(is_space)? != b'=' {
+            return Some(Some((name, Cow::Borrowed(b""))));
+        }
+        self.at += 1;
+        let value = match self.skip(is_space)? {
+            quote @ (b'"' | b'\'') => {
+                self.at += 1;
+                let value = self.take(|byte| byte != quote)?;
+                self.at += 1;
+                value
+            }
+            b'>' => Cow::Borrowed(&b""[..]),
+            _ => self.take(|byte| !is_space(byte) && byte != b'>')?,
+        };
+        Some(Some((name, value)))
+    }
+}
+
+fn lower(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if bytes.iter().any(u8::is_ascii_uppercase) { Cow::Owned(bytes.to_ascii_lowercase()) } else { Cow::Borrowed(bytes) }
+}
+
+/// The label in `text/html; charset=…`, lower case already.
+fn label_in_content(content: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = content;
+    loop {
+        rest = &rest[memchr::memmem::find(rest, b"charset")? + b"charset".len()..];
+        let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") else { continue };
+        let value = value.trim_ascii_start();
+        return match value.first()? {
+            quote @ (b'"' | b'\'') => value[1..].split(|byte| byte == quote).next().filter(|v| v.len() + 1 < value.len()),
+            _ => value.split(|&byte| is_space(byte) || byte == b';').next(),
+        }
+        .map(<[u8]>::to_vec);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(label: Option<&str>, first: &[u8]) -> String {
+        match settle(label, first, true) {
+            Ok(charset) => charset.expect("complete bytes settle it").name(),
+            Err(unreadable) => format!("refused {}", unreadable.name),
+        }
+    }
+
+    #[test]
+    fn the_order_is_mark_then_header_then_meta_then_windows_1252() {
+        for (label, first, want) in [
+            (None, &b""[..], "windows-1252"),
+            (None, b"\xef\xbb\xbf<p>", "utf-8"),
+            (Some("koi8-r"), b"\xef\xbb\xbf<p>", "utf-8"),
+            (Some("latin1"), b"<meta charset=utf-8>", "windows-1252"),
+            (Some("no-such-label"), b"<meta charset=utf-8>", "utf-8"),
+            (None, b"<meta charset=Shift_JIS>", "shift_jis"),
+            (None, b"<meta charset='utf-16'>", "utf-8"),
+            (None, b"<meta charset=x-user-defined>", "windows-1252"),
+            (None, b"<meta charset=bogus><meta charset=gbk>", "gbk"),
+            (None, b"<!-- <meta charset=gbk> --><META/CHARSET = \"big5\" >", "big5"),
+            (None, b"<!--><meta charset=gbk>", "gbk"),
+            (None, b"<a title='<meta charset=gbk>'><meta charset=euc-kr>", "euc-kr"),
+            (None, b"<meta content='text/html; charset=gbk'>", "windows-1252"),
+            (None, b"<meta content='text/html; charset=gbk' http-equiv=Content-Type>", "gbk"),
+            (None, b"<meta http-equiv=content-type content='charset charset = \"gbk\"'>", "gbk"),
+            (None, b"<metax charset=gbk>", "windows-1252"),
+            (None, b"<?xml version='1.0' encoding='koi8-r'?><html>", "koi8-r"),
+            (None, b"<?xml version='1.0' encoding='utf-16'?><html>", "utf-8"),
+            (None, b"<meta charset=gb", "windows-1252"),
+        ] {
+            assert_eq!(name(label, first), want, "{label:?} {}", String::from_utf8_lossy(first));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_as_ascii_is_refused() {
+        for (label, first) in [
+            (Some("utf-16"), &b"<p>"[..]),
+            (None, b"\xff\xfe<\0p\0"),
+            (Some("utf-8"), b"\xfe\xff\0<\0p"),
+            (None, b"<\0?\0x\0m\0l\0"),
+            (None, b"<meta charset=iso-2022-jp>"),
+            (Some("hz-gb-2312"), b"<p>"),
+        ] {
+            assert!(name(label, first).starts_with("refused"), "{label:?} {first:?}");
+        }
+    }
+
+    #[test]
+    fn a_meta_is_waited_for_and_then_believed() {
+        let page = b"<title>x</title><meta charset=gbk>";
+        for end in 0..page.len() {
+            assert_eq!(settle(None, &page[..end], false), Ok(None), "{end} bytes");
+        }
+        assert!(settle(None, page, false).is_ok_and(|charset| charset.is_some()));
+        assert!(settle(None, &[b' '; 1024], false).is_ok_and(|charset| charset.is_some()));
+    }
+
+    #[test]
+    fn a_label_is_read_out_of_a_content_type() {
+        for (header, want) in [
+            ("text/html", None),
+            ("text/html; charset=UTF-8", Some("UTF-8")),
+            ("text/html;x=y; Charset=\"gbk\"", Some("gbk")),
+            ("text/html; charset", None),
+        ] {
+            assert_eq!(label_of(header), want);
+        }
+    }
+}

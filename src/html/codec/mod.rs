@@ -1,0 +1,198 @@
+//! Content codings: which one a body has, which one the visitor can read, and both ways in pieces.
+//!
+//! Everything is push-style and bounded: a small body that decodes to an endless one is refused.
+
+mod decode;
+mod encode;
+
+pub use decode::DecodeError;
+pub(super) use decode::{Decoder, DecoderLimits};
+pub(super) use encode::Encoder;
+
+/// A content coding (RFC 9110, 8.4.1; RFC 7932; RFC 8878).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// None.
+    Identity,
+    /// `gzip`, or `x-gzip`.
+    Gzip,
+    /// `deflate`: zlib by the letter, raw in practice; both are read, neither is written.
+    Deflate,
+    /// `br`.
+    Brotli,
+    /// `zstd`.
+    Zstd,
+}
+
+impl Coding {
+    /// The coding a `Content-Encoding` header names; `None` for one that is unknown, or for several.
+    pub fn of(header: Option<&str>) -> Option<Self> {
+        let mut coding = Self::Identity;
+        let words = header.unwrap_or_default().split(',').map(|word| word.trim().to_ascii_lowercase());
+        for word in words.filter(|word| !word.is_empty() && word != "identity") {
+            if coding != Self::Identity {
+                return None;
+            }
+            coding = match word.as_str() {
+                "gzip" | "x-gzip" => Self::Gzip,
+                "deflate" => Self::Deflate,
+                "br" => Self::Brotli,
+                "zstd" => Self::Zstd,
+                _ => return None,
+            };
+        }
+        Some(coding)
+    }
+
+    /// The best coding that an `Accept-Encoding` header allows: by weight, then zstd before br
+    /// before gzip, which is the order of their cost per byte saved.
+    pub fn accepted(header: Option<&str>) -> Self {
+        let Some(header) = header else { return Self::Identity };
+        let weight = |name: &str| weight(header, name).or_else(|| weight(header, "*")).unwrap_or(0.0);
+        let mut best = (Self::Identity, 0.0);
+        for (coding, name) in [(Self::Zstd, "zstd"), (Self::Brotli, "br"), (Self::Gzip, "gzip")] {
+            let weight = weight(name);
+            if weight > best.1 {
+                best = (coding, weight);
+            }
+        }
+        best.0
+    }
+
+    /// The name for a `Content-Encoding` header; `None` where there is to be none.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+            Self::Deflate => Some("deflate"),
+            Self::Brotli => Some("br"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+}
+
+/// The weight of a name in a list (RFC 9110, 12.4.2). One that cannot be read is no weight at all.
+fn weight(header: &str, wanted: &str) -> Option<f32> {
+    header.split(',').find_map(|item| {
+        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+        let name = name.trim().to_ascii_lowercase();
+        let name = name.strip_prefix("x-").unwrap_or(&name);
+        (name == wanted).then(|| match parameters.trim().strip_prefix(['q', 'Q']) {
+            None => 1.0,
+            Some(value) => value.trim_start().strip_prefix('=').and_then(|q| q.trim().parse().ok()).unwrap_or(0.0),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacked_and_unknown_codings_are_not_guessed_at() {
+        for (header, want) in [
+            (None, Some(Coding::Identity)),
+            (Some(""), Some(Coding::Identity)),
+            (Some("identity"), Some(Coding::Identity)),
+            (Some(" GZip "), Some(Coding::Gzip)),
+            (Some("identity, br"), Some(Coding::Brotli)),
+            (Some("gzip, br"), None),
+            (Some("compress"), None),
+        ] {
+            assert_eq!(Coding::of(header), want, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn the_visitor_gets_what_it_can_read() {
+        for (header, want) in [
+            (None, Coding::Identity),
+            (Some(""), Coding::Identity),
+            (Some("gzip, deflate, br, zstd"), Coding::Zstd),
+            (Some("gzip, deflate, br"), Coding::Brotli),
+            (Some("gzip;q=1.0, br;q=0.5"), Coding::Gzip),
+            (Some("br;q=0, *"), Coding::Zstd),
+            (Some("zstd;q=0, br;q=0, *;q=0.1"), Coding::Gzip),
+            (Some("gzip;q=x"), Coding::Identity),
+            (Some("deflate"), Coding::Identity),
+        ] {
+            assert_eq!(Coding::accepted(header), want, "{header:?}");
+        }
+    }
+
+    fn round_trip(coding: Coding, text: &[u8], size: usize) -> Vec<u8> {
+        let mut encoder = Encoder::new(coding).expect("an encoder can be made");
+        let mut packed = Vec::new();
+        for chunk in text.chunks(1000) {
+            encoder.write(chunk, &mut packed).expect("memory takes it");
+            encoder.flush(&mut packed).expect("memory takes it");
+        }
+        encoder.finish(&mut packed).expect("memory takes it");
+        unpack(coding, &packed, size).expect("what was packed unpacks")
+    }
+
+    fn unpack(coding: Coding, packed: &[u8], size: usize) -> Result<Vec<u8>, DecodeError> {
+        let limits = DecoderLimits { bytes_max: 1 << 22, ratio_max: 100, ratio_floor_bytes: 1 << 16 };
+        let mut decoder = Decoder::new(coding, limits);
+        let mut plain = Vec::new();
+        for chunk in packed.chunks(size) {
+            decoder.write(chunk, &mut plain)?;
+        }
+        decoder.finish(&mut plain)?;
+        Ok(plain)
+    }
+
+    #[test]
+    fn every_coding_comes_back_whatever_the_pieces() {
+        let text: Vec<u8> = (0..20_000u32).flat_map(|n| format!("<p>{}</p>", n * n % 977).into_bytes()).collect();
+        for coding in [Coding::Identity, Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+            for size in [1, 7, 4096, 1 << 20] {
+                assert!(round_trip(coding, &text, size) == text, "{coding:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn deflate_is_read_with_and_without_its_wrapping_and_gzip_in_several_members() {
+        use flate2::{Compression, write};
+        use std::io::Write as _;
+        let pack = |text: &[u8]| {
+            let mut encoder = write::GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(text).expect("memory takes it");
+            encoder.finish().expect("memory takes it")
+        };
+        let mut zlib = write::ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(b"wrapped").expect("memory takes it");
+        let mut raw = write::DeflateEncoder::new(Vec::new(), Compression::fast());
+        raw.write_all(b"raw").expect("memory takes it");
+        for size in [1, 100] {
+            let zlib = zlib.finish().expect("memory takes it");
+            let raw = raw.finish().expect("memory takes it");
+            assert_eq!(unpack(Coding::Deflate, &zlib, size).expect("it is zlib"), b"wrapped");
+            assert_eq!(unpack(Coding::Deflate, &raw, size).expect("it is raw"), b"raw");
+            let members = [pack(b"one "), pack(b"two")].concat();
+            assert_eq!(unpack(Coding::Gzip, &members, size).expect("two members"), b"one two");
+        }
+    }
+
+    #[test]
+    fn bombs_and_broken_bodies_are_refused() {
+        let zeros = vec![0; 1 << 21];
+        for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+            let mut encoder = Encoder::new(coding).expect("an encoder can be made");
+            let mut packed = Vec::new();
+            encoder.write(&zeros, &mut packed).expect("memory takes it");
+            encoder.finish(&mut packed).expect("memory takes it");
+            assert!(matches!(unpack(coding, &packed, 64), Err(DecodeError::Bomb { .. })), "{coding:?}");
+
+            let mut encoder = Encoder::new(coding).expect("an encoder can be made");
+            packed.clear();
+            encoder.write(b"a page that is cut off in the middle", &mut packed).expect("memory takes it");
+            encoder.finish(&mut packed).expect("memory takes it");
+            packed.truncate(packed.len() - 3);
+            assert!(matches!(unpack(coding, &packed, 64), Err(DecodeError::Broken { .. })), "{coding:?}");
+            assert!(matches!(unpack(coding, b"<!doctype html>", 64), Err(DecodeError::Broken { .. })), "{coding:?}");
+            assert_eq!(unpack(coding, b"", 64).expect("nothing is nothing"), b"");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Documents inside the document: `noscript`, `srcdoc`, and text that older browsers read as markup.
+//!
+//! To the parser they are text. They are located again, as pieces of their own, two levels deep.
+
+use std::ops::Range;
+
+use super::{
+    GateError,
+    address::decode,
+    finding::Findings,
+    locate::{Batch, Locator, Plan},
+    splice::View,
+    walk::{Setting, Walker},
+};
+use crate::policy::Hits;
+
+/// How deep pieces may nest. Nobody writes deeper; what does is refused.
+const DEPTH_MAX: u8 = 2;
+
+/// Walks a piece of the page as markup.
+pub(super) fn piece(
+    outer: &Walker,
+    view: View<'_>,
+    range: Range<usize>,
+    setting: Setting,
+    findings: &mut Findings,
+) -> Result<(), GateError> {
+    let bytes = view.get(range.clone());
+    if memchr::memchr(b'<', bytes).is_none() {
+        return Ok(());
+    }
+    if outer.depth == DEPTH_MAX {
+        return Err(GateError::Nesting);
+    }
+    let piece = View { bytes, base: range.start };
+    walk(&mut Walker::new(outer.ctx.clone(), setting, outer.depth + 1), piece, findings)
+}
+
+/// The rules hit anywhere inside a `srcdoc`, and whether it could not be read and must stay closed.
+pub(super) fn document(outer: &Walker, value: &[u8], findings: &mut Findings) -> Result<(Hits, bool), GateError> {
+    if outer.depth == DEPTH_MAX || value.len() > outer.ctx.limits.noscript_bytes_max {
+        return Ok((Hits::none(), true));
+    }
+    let text = decode(value, outer.ctx.encoding);
+    let mut inner = Findings::default();
+    let mut ctx = outer.ctx.clone();
+    ctx.encoding = encoding_rs::UTF_8; // It was decoded just now.
+    let mut walker = Walker::new(ctx, Setting::Srcdoc, outer.depth + 1);
+    match walk(&mut walker, View { bytes: text.as_bytes(), base: 0 }, &mut inner) {
+        Ok(()) => {}
+        Err(GateError::Nesting | GateError::Ambiguous | GateError::Noscript { .. }) => return Ok((Hits::none(), true)),
+        Err(fault) => return Err(fault),
+    }
+    findings.report.poisoned += inner.report.poisoned;
+    Ok((inner.held, inner.closed))
+}
+
+fn walk(walker: &mut Walker, piece: View<'_>, findings: &mut Findings) -> Result<(), GateError> {
+    let limits = walker.ctx.limits.clone();
+    let mut locator = Locator::new(Plan::Piece, piece.base, limits.memory_bytes_max);
+    let mut batch = Batch::default();
+    locator.write(piece.bytes, &mut batch).map_err(|fault| GateError::from_locate(fault, &limits))?;
+    walker.walk(piece, &batch, findings)?;
+    locator.end(&mut batch).map_err(|fault| GateError::from_locate(fault, &limits))?;
+    walker.walk(piece, &batch, findings)?;
+    walker.finish(piece, piece.base + piece.bytes.len(), findings)
+}

@@ -1,0 +1,321 @@
+//! A body in, a gated body out: decode, settle the charset, gate, encode. The only part of this room
+//! that waits for anything.
+//!
+//! Pulled by whoever sends it, so a slow visitor slows the upstream. Trailers are dropped: they
+//! speak about bytes that are no longer these. After an error the body ends with that error, which
+//! cuts the connection where everybody can see it.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+
+use super::{
+    Gate, GateError, Limits, Page, PageReport,
+    charset::{self, UnreadableCharset},
+    codec::{Coding, DecodeError, Decoder, DecoderLimits, Encoder},
+    sniff,
+};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the headers say about the bodies on both sides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BodyHead<'h> {
+    /// `Content-Type` of the upstream.
+    pub content_type: Option<&'h str>,
+    /// `Content-Encoding` of the upstream; several headers joined with commas.
+    pub content_encoding: Option<&'h str>,
+    /// `Accept-Encoding` of the visitor.
+    pub accept_encoding: Option<&'h str>,
+}
+
+/// A page on its way to the visitor, and the headers that describe it now.
+#[derive(Debug)]
+pub struct Gated<B> {
+    /// The body to send.
+    pub body: GatedBody<B>,
+    /// The `Content-Encoding` to send; `None` for none.
+    pub content_encoding: Option<&'static str>,
+    /// The `Content-Type` to send, with the charset that the page was gated in. `None` where there
+    /// was none and the body is no HTML: it passes unchanged, and **must** be sent with
+    /// `X-Content-Type-Options: nosniff`, so that no browser takes it for HTML after all.
+    pub content_type: Option<String>,
+}
+
+/// Why a page is not sent at all. Nothing of it has left, so the answer can be an error page.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its encoding.
+    #[error(transparent)]
+    Charset(#[from] UnreadableCharset),
+    /// Its content coding.
+    #[error("the body has the content coding `{0}`, which is not read; let the site answer with gzip, br, zstd or none")]
+    Coding(String),
+    /// It broke off, or is broken, within its first bytes.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+}
+
+/// Why a body ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The upstream broke off.
+    #[error("the upstream broke off")]
+    Upstream(#[source] BoxError),
+    /// The upstream's coding is broken, or it is a bomb.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The page could not be gated.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// Our own encoder failed.
+    #[error("the page could not be compressed")]
+    Encode(#[source] std::io::Error),
+}
+
+/// How a page ended.
+#[derive(Debug)]
+pub enum Ending<'e> {
+    /// All of it was handed over.
+    Complete,
+    /// It was cut.
+    Cut(&'e BodyError),
+    /// The visitor left before its end.
+    Left,
+}
+
+/// Called once, with what was met in the page.
+pub type OnEnd = Box<dyn FnOnce(&PageReport, Ending<'_>) + Send>;
+
+/// Decides about the body from its head and its first bytes, of which it waits for as many as that
+/// takes: none beyond the first if the Content-Type names a charset, else up to 1024.
+pub async fn gate_body<B>(upstream: B, head: BodyHead<'_>, page: Page, limits: Limits, on_end: OnEnd) -> Result<Gated<B>, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let Some(coding) = Coding::of(head.content_encoding) else {
+        return Err(Refusal::Coding(head.content_encoding.unwrap_or_default().to_owned()));
+    };
+    let accepted = Coding::accepted(head.accept_encoding);
+    let mut body = GatedBody {
+        upstream,
+        input: Bytes::new(),
+        decoder: Decoder::new(coding, decoder_limits(&limits)),
+        plain: Vec::new(),
+        gate: None,
+        encoder: Encoder::new(accepted).map_err(BodyError::Encode)?,
+        out: Vec::new(),
+        unflushed: false,
+        upstream_ended: false,
+        ended: false,
+        on_end: None,
+    };
+    let label = head.content_type.and_then(charset::label_of);
+    let mut complete = false;
+    let charset = loop {
+        let sniffed = head.content_type.is_some() || complete || body.plain.len() >= sniff::SNIFF_BYTES;
+        if sniffed && let Some(charset) = charset::settle(label, &body.plain, complete)? {
+            break charset;
+        }
+        complete = !poll_fn(|cx| body.poll_plain(cx)).await?;
+    };
+    let essence = match head.content_type {
+        Some(content_type) => content_type.split(';').next().map(str::trim),
+        None => sniff::is_html(&body.plain).then_some("text/html"),
+    };
+    if essence.is_some() {
+        body.gate = Some(Gate::with_encoding(Arc::new(page), limits, charset.encoding()));
+    }
+    body.on_end = Some(on_end);
+    Ok(Gated {
+        body,
+        content_encoding: accepted.name(),
+        content_type: essence.map(|essence| format!("{essence}; charset={}", charset.name())),
+    })
+}
+
+fn decoder_limits(limits: &Limits) -> DecoderLimits {
+    DecoderLimits {
+        bytes_max: limits.decoded_bytes_max,
+        ratio_max: limits.decoded_ratio_max,
+        ratio_floor_bytes: limits.decoded_ratio_floor_bytes,
+    }
+}
+
+/// The body of a gated page.
+pub struct GatedBody<B> {
+    upstream: B,
+    /// Received, not yet decoded.
+    input: Bytes,
+    decoder: Decoder,
+    /// Decoded, not yet gated.
+    plain: Vec<u8>,
+    /// `None` for what is no HTML.
+    gate: Option<Gate>,
+    encoder: Encoder,
+    out: Vec<u8>,
+    /// Whether the encoder may hold something back.
+    unflushed: bool,
+    upstream_ended: bool,
+    ended: bool,
+    on_end: Option<OnEnd>,
+}
+
+/// How much is decoded at once.
+const DECODE_BYTES: usize = 16 << 10;
+
+/// From this size on a frame is handed over although there may be more.
+const FRAME_BYTES: usize = 32 << 10;
+
+impl<B> GatedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Gets more decoded bytes; `false` at the end of the body.
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        loop {
+            if !self.input.is_empty() {
+                let piece = self.input.split_to(DECODE_BYTES.min(self.input.len()));
+                self.decoder.write(&piece, &mut self.plain)?;
+                return Poll::Ready(Ok(true));
+            }
+            if self.upstream_ended {
+                return Poll::Ready(Ok(false));
+            }
+            match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
+                Some(Ok(frame)) => self.input = frame.into_data().unwrap_or_default(),
+                Some(Err(fault)) => return Poll::Ready(Err(BodyError::Upstream(fault.into()))),
+                None => {
+                    self.upstream_ended = true;
+                    self.decoder.finish(&mut self.plain)?;
+                }
+            }
+        }
+    }
+
+    /// The next bytes for the visitor; `None` at the end.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        loop {
+            self.gate_plain()?;
+            if self.out.len() >= FRAME_BYTES {
+                return Poll::Ready(Ok(Some(self.take_out())));
+            }
+            match self.poll_plain(cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Ready(Ok(false)) => {
+                    self.finish()?;
+                    return Poll::Ready(Ok((!self.out.is_empty()).then(|| self.take_out())));
+                }
+                // While the upstream thinks, the visitor gets to see everything so far.
+                Poll::Pending => {
+                    if std::mem::take(&mut self.unflushed) {
+                        self.encoder.flush(&mut self.out).map_err(BodyError::Encode)?;
+                    }
+                    return if self.out.is_empty() { Poll::Pending } else { Poll::Ready(Ok(Some(self.take_out()))) };
+                }
+            }
+        }
+    }
+
+    fn gate_plain(&mut self) -> Result<(), BodyError> {
+        if self.plain.is_empty() {
+            return Ok(());
+        }
+        let mut gated = Vec::with_capacity(self.plain.len());
+        match &mut self.gate {
+            Some(gate) => gate.write(&self.plain, &mut gated)?,
+            None => gated.extend_from_slice(&self.plain),
+        }
+        self.plain.clear();
+        self.encode(&gated)
+    }
+
+    fn finish(&mut self) -> Result<(), BodyError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.gate_plain()?;
+        let mut rest = Vec::new();
+        if let Some(gate) = &mut self.gate {
+            gate.end(&mut rest)?;
+        }
+        self.encode(&rest)?;
+        self.encoder.finish(&mut self.out).map_err(BodyError::Encode)?;
+        self.ended = true;
+        self.tell(Ending::Complete);
+        Ok(())
+    }
+
+    fn encode(&mut self, gated: &[u8]) -> Result<(), BodyError> {
+        if gated.is_empty() {
+            return Ok(());
+        }
+        self.unflushed = true;
+        self.encoder.write(gated, &mut self.out).map_err(BodyError::Encode)
+    }
+}
+
+impl<B> GatedBody<B> {
+    fn take_out(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.out))
+    }
+
+    fn tell(&mut self, ending: Ending<'_>) {
+        if let Some(on_end) = self.on_end.take() {
+            let nothing = PageReport::default();
+            on_end(self.gate.as_ref().map_or(&nothing, Gate::report), ending);
+        }
+    }
+}
+
+impl<B> Body for GatedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        match ready!(this.poll_out(cx)) {
+            Ok(Some(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Ok(None) => Poll::Ready(None),
+            Err(fault) => {
+                // What was ready before the fault is not sent either: the fault must not wait.
+                this.ended = true;
+                this.tell(Ending::Cut(&fault));
+                Poll::Ready(Some(Err(fault)))
+            }
+        }
+    }
+}
+
+impl<B> Drop for GatedBody<B> {
+    fn drop(&mut self) {
+        self.tell(Ending::Left);
+    }
+}
+
+impl<B> std::fmt::Debug for GatedBody<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GatedBody").field("gate", &self.gate).field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

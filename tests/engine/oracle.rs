@@ -1,0 +1,162 @@
+//! What a browser would load: html5ever builds the tree, this walks it. Written apart from the
+//! engine, from what browsers do, and simpler: one address is looked at like the next.
+
+use html5ever::{ParseOpts, local_name, ns, parse_document, tendril::TendrilSink, tree_builder::TreeBuilderOpts};
+use markup5ever_rcdom::{Handle, NodeData, RcDom};
+use url::Url;
+
+use crate::world::{HOSTS, SIGNATURE};
+
+/// The live tags of the vendors of the tests, each in a few words.
+pub fn live(page: &[u8], scripts: bool) -> Vec<String> {
+    let base = Url::parse("https://shop.example/a/b").expect("a constant");
+    live_below(page, scripts, &base, 0)
+}
+
+fn live_below(page: &[u8], scripts: bool, base: &Url, depth: u8) -> Vec<String> {
+    let options = ParseOpts {
+        tree_builder: TreeBuilderOpts { scripting_enabled: scripts, ..TreeBuilderOpts::default() },
+        ..ParseOpts::default()
+    };
+    let dom = parse_document(RcDom::default(), options).from_utf8().one(page);
+    let mut walk = Walk { scripts, base: base.clone(), base_seen: false, depth, found: Vec::new() };
+    walk.node(&dom.document);
+    walk.found
+}
+
+struct Walk {
+    scripts: bool,
+    base: Url,
+    base_seen: bool,
+    depth: u8,
+    found: Vec<String>,
+}
+
+impl Walk {
+    fn node(&mut self, node: &Handle) {
+        // Not recursive: generated documents nest deeply.
+        let mut stack = vec![node.clone()];
+        while let Some(node) = stack.pop() {
+            if let NodeData::Element { template_contents, .. } = &node.data {
+                self.element(&node);
+                stack.extend(template_contents.borrow().iter().cloned());
+            }
+            stack.extend(node.children.borrow().iter().rev().cloned());
+        }
+    }
+
+    fn element(&mut self, node: &Handle) {
+        let NodeData::Element { name, .. } = &node.data else { return };
+        let svg = name.ns == ns!(svg);
+        if !svg && name.ns != ns!(html) {
+            return;
+        }
+        let tag = name.local.to_string();
+        let attribute = |wanted: &str| attribute(node, wanted);
+        match (svg, tag.as_str()) {
+            (false, "base") if !self.base_seen => {
+                if let Some(base) = attribute("href").and_then(|href| self.base.join(&href).ok()) {
+                    self.base = base;
+                    self.base_seen = true;
+                }
+            }
+            (_, "script") => self.script(node, svg),
+            (true, "image" | "feImage") => self.address(&tag, attribute("href").or_else(|| attribute("xlink:href"))),
+            (false, "img") => {
+                self.address(&tag, attribute("src"));
+                self.addresses(&tag, attribute("srcset"));
+            }
+            (false, "source") => {
+                self.address(&tag, attribute("src"));
+                self.addresses(&tag, attribute("srcset"));
+            }
+            (false, "video") => {
+                self.address(&tag, attribute("src"));
+                self.address(&tag, attribute("poster"));
+            }
+            (false, "audio" | "track" | "embed" | "frame") => self.address(&tag, attribute("src")),
+            (false, "iframe") => match attribute("srcdoc").filter(|_| self.depth < 4) {
+                Some(document) => {
+                    let inner = live_below(document.as_bytes(), self.scripts, &self.base.clone(), self.depth + 1);
+                    // One attribute, one tag.
+                    self.found.extend(inner.into_iter().take(1));
+                }
+                None => self.address(&tag, attribute("src")),
+            },
+            (false, "input") if attribute("type").is_some_and(|kind| kind.eq_ignore_ascii_case("image")) => {
+                self.address(&tag, attribute("src"));
+            }
+            (false, "object") => self.address(&tag, attribute("data")),
+            (false, "body") => self.address(&tag, attribute("background")),
+            (false, "a" | "area") => self.addresses(&tag, attribute("ping")),
+            (false, "link") => {
+                const LOADS: [&str; 8] =
+                    ["stylesheet", "icon", "preload", "preconnect", "dns-prefetch", "modulepreload", "prefetch", "manifest"];
+                let rel = attribute("rel").unwrap_or_default().to_ascii_lowercase();
+                if rel.split_ascii_whitespace().any(|word| LOADS.contains(&word)) {
+                    self.address(&tag, attribute("href"));
+                }
+            }
+            (false, "meta") if attribute("http-equiv").is_some_and(|kind| kind.eq_ignore_ascii_case("refresh")) => {
+                let content = attribute("content").unwrap_or_default();
+                self.address(&tag, content.split_once("url=").map(|(_, address)| address.to_owned()));
+            }
+            _ => {}
+        }
+    }
+
+    fn script(&mut self, node: &Handle, svg: bool) {
+        if !self.scripts {
+            return;
+        }
+        let kind = attribute(node, "type").unwrap_or_default().to_ascii_lowercase();
+        if !["", "text/javascript", "application/javascript", "module"].contains(&kind.trim()) {
+            return;
+        }
+        let address =
+            if svg { attribute(node, "href").or_else(|| attribute(node, "xlink:href")) } else { attribute(node, "src") };
+        if address.is_some() {
+            return self.address("script", address);
+        }
+        let mut text = String::new();
+        for child in node.children.borrow().iter() {
+            if let NodeData::Text { contents } = &child.data {
+                text.push_str(&contents.borrow());
+            }
+        }
+        // What ends in a syntax error does not run.
+        if text.contains(SIGNATURE) && !text.ends_with("\n}])@#\n") {
+            self.found.push("inline script".to_owned());
+        }
+    }
+
+    fn address(&mut self, tag: &str, address: Option<String>) {
+        if let Some(address) = address.filter(|address| self.is_gated(address)) {
+            self.found.push(format!("{tag} {address}"));
+        }
+    }
+
+    fn addresses(&mut self, tag: &str, list: Option<String>) {
+        let list = list.unwrap_or_default();
+        let mut each = list.split(|c: char| c.is_ascii_whitespace()).map(|address| address.trim_end_matches(','));
+        if let Some(address) = each.find(|address| self.is_gated(address)) {
+            self.found.push(format!("{tag} {address}"));
+        }
+    }
+
+    fn is_gated(&self, address: &str) -> bool {
+        let Ok(url) = self.base.join(address) else { return false };
+        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))
+    }
+}
+
+fn attribute(node: &Handle, wanted: &str) -> Option<String> {
+    let NodeData::Element { attrs, .. } = &node.data else { return None };
+    let attrs = attrs.borrow();
+    let found = attrs.iter().find(|attribute| {
+        let xlink = attribute.name.ns == ns!(xlink) && attribute.name.local == local_name!("href");
+        if wanted == "xlink:href" { xlink } else { attribute.name.ns == ns!() && &*attribute.name.local == wanted }
+    });
+    found.map(|attribute| attribute.value.to_string())
+}

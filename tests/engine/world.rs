@@ -1,0 +1,105 @@
+//! The policy of the tests, and ways to run the gate.
+
+use std::sync::{Arc, LazyLock};
+
+use consentry::{
+    html::{Gate, GateError, Limits, Page, PageReport},
+    policy::{Policy, Sources},
+};
+
+/// Hosts of the vendors of the tests.
+pub const HOSTS: [&str; 2] = ["acme.example", "stat.example"];
+
+/// What stands in their inline scripts.
+pub const SIGNATURE: &str = "acme('init'";
+
+/// Sizes of chunks beside the whole.
+pub const CHUNKS: [usize; 3] = [1, 7, 1024];
+
+const NONCE: &str = "0123456789abcdef";
+
+/// What the visitor has granted.
+#[derive(Clone, Copy)]
+pub enum Grant {
+    /// Nothing, and the vendors of the tests are known.
+    Nothing,
+    /// Nothing, and no vendor is known.
+    NothingKnown,
+}
+
+/// Gates a page in one chunk.
+pub fn gate(page: &[u8], grant: Grant) -> Result<(Vec<u8>, PageReport), GateError> {
+    gate_in_chunks(page, grant, usize::MAX)
+}
+
+/// Gates a page in chunks.
+pub fn gate_in_chunks(page: &[u8], grant: Grant, size: usize) -> Result<(Vec<u8>, PageReport), GateError> {
+    static NOTHING: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(true)));
+    static NOTHING_KNOWN: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(false)));
+    let policy = match grant {
+        Grant::Nothing => &NOTHING,
+        Grant::NothingKnown => &NOTHING_KNOWN,
+    };
+    let mut gate = Gate::new(
+        Arc::new(Page {
+            policy: Arc::clone(policy),
+            grants: policy.undecided(),
+            base: url::Url::parse("https://shop.example/a/b").expect("a constant"),
+            nonce: NONCE.to_owned(),
+            head: String::new(),
+            body: String::new(),
+            amend_csp: None,
+            observe: false,
+        }),
+        // Small, so that documents of a few hundred bytes reach the limits.
+        Limits { hold_bytes_max: 256, ..Limits::default() },
+    );
+    let mut out = Vec::new();
+    for chunk in page.chunks(size) {
+        gate.write(chunk, &mut out)?;
+    }
+    gate.end(&mut out)?;
+    Ok((out, gate.report().clone()))
+}
+
+/// Takes everything the gate inserts out of a page again.
+pub fn unmark(page: &[u8]) -> Vec<u8> {
+    // Bytes as characters of the same number, so that text functions do for any bytes.
+    let text: String = page.iter().map(|&byte| char::from(byte)).collect();
+    let marker = format!(" data-gate-{NONCE}=\"");
+    let mut rest = text.as_str();
+    let mut undone = String::new();
+    while let Some(at) = rest.find(&marker) {
+        undone.push_str(&rest[..at]);
+        let value = &rest[at + marker.len()..];
+        rest = &value[value.find('"').expect("a marker is quoted") + 1..];
+        rest = rest.strip_prefix(" type=\"text/plain\"").unwrap_or(rest);
+    }
+    undone.push_str(rest);
+    let undone = undone.replace(&format!("data-gate-{NONCE}-"), "").replace("\n}])@#\n", "");
+    undone.chars().map(|c| (u32::from(c) & 0xff) as u8).collect()
+}
+
+fn policy(vendors: bool) -> Policy {
+    let mut sources = Sources::default();
+    sources.insert("default.toml", include_str!("../../policies/default.toml"));
+    sources.insert("regimes/eu.toml", include_str!("../../policies/regimes/eu.toml"));
+    sources.insert("site.toml", "vendors = \"all\"\n");
+    if vendors {
+        let acme = format!(
+            "id = \"acme\"\nname = \"Acme\"\npurposes = [\"marketing\"]\n[[rule]]\nid = \"host\"\nhosts = [\"{}\"]\n\
+             [[rule]]\nid = \"snippet\"\ninline = [\"{SIGNATURE}\"]\n",
+            HOSTS[0]
+        );
+        sources.insert("vendors/acme.toml", acme);
+        let stat = format!(
+            "id = \"stat\"\nname = \"Stat\"\npurposes = [\"analytics\"]\n[[rule]]\nid = \"host\"\nhosts = [\"{}\"]\n",
+            HOSTS[1]
+        );
+        sources.insert("vendors/stat.toml", stat);
+    }
+    match Policy::compile(&sources) {
+        Ok((policy, _)) => policy,
+        Err(faults) => panic!("{}", faults.iter().map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n")),
+    }
+}
