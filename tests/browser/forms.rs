@@ -160,6 +160,11 @@ impl Form {
         format!("/{}/{}", self.vendor, self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
     }
 
+    /// Whether it tells one thing once: no call of the site's own stands beside the tag.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.nojs && !self.parse_time && matches!(self.beacon.as_slice(), [beacon] if beacon.count == 1)
+    }
+
     /// Whether it is pasted into the head, as base code is: an inline script first, nothing that ends the head.
     pub(crate) fn in_head(&self) -> bool {
         let html = self.html.trim_start();

@@ -58,11 +58,11 @@ async fn condensed(test: &'static str, count: usize, manner: Manner) {
     report.finish();
 }
 
-/// The first form of each vendor, spread so that neighbours by name (which share globals) are apart.
+/// The first plain form of each vendor, spread so that neighbours by name (which share globals) are apart.
 fn pages() -> Vec<Vec<Form>> {
     let mut pages = vec![Vec::new(); PAGES];
     for (index, (_, forms)) in forms::by_vendor().into_iter().enumerate() {
-        pages[index % PAGES].extend(forms.into_iter().find(|form| !form.nojs && !form.parse_time));
+        pages[index % PAGES].extend(forms.into_iter().find(Form::is_plain));
     }
     pages.retain(|page| !page.is_empty());
     pages

@@ -1,7 +1,7 @@
 //! Visitors without scripts: the pixels in `noscript` wait for them too, and the banner is a plain form.
 
 use crate::{
-    cdp::Script,
+    cdp::{Page, Script, Visitor},
     forms::{self, Form},
     hand::{ACCEPT, BANNER, CHOICES, CHOOSE, REJECT, WITHDRAW, follow, shows},
     origin::Manner,
@@ -13,61 +13,59 @@ use crate::{
 async fn pixels_wait_and_the_banner_works_with_scripts_off() {
     let world = World::gated(Manner::default()).await;
     let mut report = Report::new("scripts off");
+    let visitor = world.browser.visitor().await;
+    let page = visitor.page(Script::Off).await;
     for (vendor, forms) in forms::by_vendor() {
         let path = world.stock_all(&format!("/all/{vendor}"), &forms);
-        reject(&world, &path, &mut report).await;
+        reject(&world, &visitor, &page, &path, &mut report).await;
         for form in forms.iter().filter(|form| form.nojs) {
-            accept(&world, form, &mut report).await;
+            accept(&world, &visitor, &page, form, &mut report).await;
         }
     }
     report.finish();
 }
 
-async fn reject(world: &World, path: &str, report: &mut Report) -> Option<()> {
-    let visitor = world.browser.visitor().await;
-    let page = visitor.page(Script::Off).await;
+async fn reject(world: &World, visitor: &Visitor<'_>, page: &Page, path: &str, report: &mut Report) -> Option<()> {
+    visitor.start_over(page).await;
     world.forget();
-    report.step(path, world.visit(&page, &world.through(path)).await).then_some(())?;
-    report.expect(path, shows(&page, BANNER).await, "no banner");
-    report.silent(&format!("{path} undecided"), world, &visitor).await;
-    follow(world, &page, REJECT, report, path).await.then_some(())?;
-    report.silent(&format!("{path} rejected"), world, &visitor).await;
+    report.step(path, world.visit(page, &world.through(path)).await).then_some(())?;
+    report.expect(path, shows(page, BANNER).await, "no banner");
+    report.silent(&format!("{path} undecided"), world, visitor).await;
+    follow(world, page, REJECT, report, path).await.then_some(())?;
+    report.silent(&format!("{path} rejected"), world, visitor).await;
     report.expect(path, page.eval("location.pathname").await == path, "the form leads somewhere else");
-    report.expect(path, shows(&page, CHOICES).await, "no link to the privacy choices");
-    visitor.leave().await;
+    report.expect(path, shows(page, CHOICES).await, "no link to the privacy choices");
     Some(())
 }
 
-async fn accept(world: &World, form: &Form, report: &mut Report) -> Option<()> {
+async fn accept(world: &World, visitor: &Visitor<'_>, page: &Page, form: &Form, report: &mut Report) -> Option<()> {
     world.stock(form);
     let place = form.id();
-    let visitor = world.browser.visitor().await;
-    let page = visitor.page(Script::Off).await;
+    visitor.start_over(page).await;
     world.forget();
-    report.step(&place, world.visit(&page, &world.through(&form.path())).await).then_some(())?;
-    report.silent(&format!("{place} undecided"), world, &visitor).await;
+    report.step(&place, world.visit(page, &world.through(&form.path())).await).then_some(())?;
+    report.silent(&format!("{place} undecided"), world, visitor).await;
 
     world.forget();
     let accepted = format!("{place} accepted");
-    follow(world, &page, ACCEPT, report, &accepted).await.then_some(())?;
+    follow(world, page, ACCEPT, report, &accepted).await.then_some(())?;
     report.fired(&accepted, &form.beacon, &world.recorder.heard());
     report.expect(&accepted, page.eval("location.pathname").await == form.path(), "the form leads somewhere else");
-    report.expect(&accepted, !shows(&page, BANNER).await, "the banner stays");
+    report.expect(&accepted, !shows(page, BANNER).await, "the banner stays");
 
     world.forget();
     let next = format!("{place} next page");
-    report.step(&next, world.visit(&page, &world.through(&format!("{}/next", form.path()))).await).then_some(())?;
+    report.step(&next, world.visit(page, &world.through(&format!("{}/next", form.path()))).await).then_some(())?;
     report.fired(&next, &form.beacon, &world.recorder.heard());
 
     // The link leads to the preference page, which takes consent back.
     world.forget();
     let withdrawn = format!("{place} withdrawn");
-    follow(world, &page, CHOICES, report, &withdrawn).await.then_some(())?;
-    follow(world, &page, WITHDRAW, report, &withdrawn).await.then_some(())?;
+    follow(world, page, CHOICES, report, &withdrawn).await.then_some(())?;
+    follow(world, page, WITHDRAW, report, &withdrawn).await.then_some(())?;
     report.unheard(&withdrawn, world);
-    report.step(&withdrawn, world.visit(&page, &world.through(&form.path())).await).then_some(())?;
+    report.step(&withdrawn, world.visit(page, &world.through(&form.path())).await).then_some(())?;
     report.unheard(&withdrawn, world);
-    visitor.leave().await;
     Some(())
 }
 

@@ -180,6 +180,14 @@ impl Page {
         Ok(())
     }
 
+    /// Empties the storage of the site shown and the console, and leaves the site.
+    pub(super) async fn clear(&self) {
+        // An empty tab has no storage.
+        self.eval("try { localStorage.clear(); sessionStorage.clear(); } catch {}").await;
+        self.go("about:blank").await.expect("it is always there");
+        self.complaints();
+    }
+
     /// Presses a key that writes nothing, such as `Escape`.
     pub(crate) async fn press(&self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
