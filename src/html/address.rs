@@ -88,7 +88,9 @@ impl<'p> Resolver<'p> {
             None => return None,
         };
         let host = host.strip_suffix('.').unwrap_or(host);
-        if host.is_empty() || host.ends_with('.') {
+        // User info and ports go the long way.
+        let ends_here = matches!(rest.first(), None | Some(b'/' | b'?' | b'#'));
+        if host.is_empty() || host.ends_with('.') || !ends_here {
             return None;
         }
         let end = rest.iter().position(|&byte| !is_path(byte)).unwrap_or(rest.len());

@@ -163,9 +163,9 @@ mod tests {
         };
         let mut zlib = write::ZlibEncoder::new(Vec::new(), Compression::fast());
         zlib.write_all(b"wrapped").expect("memory takes it");
+        let zlib = zlib.finish().expect("memory takes it");
         let mut raw = write::DeflateEncoder::new(Vec::new(), Compression::fast());
         raw.write_all(b"raw").expect("memory takes it");
-        let zlib = zlib.finish().expect("memory takes it");
         let raw = raw.finish().expect("memory takes it");
         for size in [1, 100] {
             assert_eq!(unpack(Coding::Deflate, &zlib, size).expect("it is zlib"), b"wrapped");
