@@ -11,6 +11,29 @@ use crate::{
     policy::Sources,
 };
 
+/// The operator's folders of edited files, each of which lies over the embedded files.
+#[derive(Clone, Debug, Default)]
+pub struct Folders {
+    /// Policy files.
+    pub policies: Option<PathBuf>,
+    /// Templates and strings.
+    pub templates: Option<PathBuf>,
+}
+
+impl Folders {
+    /// Faults with each file named as it lies on the disk, or as built in.
+    pub(super) fn name(&self, mut faults: Vec<Fault>) -> Vec<Fault> {
+        for fault in &mut faults {
+            let policy = ["vendors/", "regimes/"].iter().any(|folder| fault.file.starts_with(folder));
+            let policy = policy || matches!(fault.file.as_str(), "site.toml" | "default.toml");
+            let (folder, shown) = if policy { (&self.policies, "policies") } else { (&self.templates, "templates") };
+            let edited = folder.as_ref().map(|folder| folder.join(&fault.file)).filter(|file| file.is_file());
+            fault.file = edited.map_or_else(|| format!("{shown}/{} (built in)", fault.file), |file| file.display().to_string());
+        }
+        faults
+    }
+}
+
 /// The configuration file that is read when none is named, if it is there.
 const DEFAULT_CONFIG: &str = "consentry.toml";
 

@@ -11,7 +11,7 @@ use http::Request;
 use tokio::{net::TcpListener, sync::watch};
 use tracing::{error, info, warn};
 
-pub use files::{load_config, read_policies, read_templates};
+pub use files::{Folders, load_config, read_policies, read_templates};
 
 use crate::{
     admin,
@@ -72,12 +72,18 @@ impl AppError {
     }
 }
 
-/// Compiles policy and notices that belong together; warnings beside them.
-pub fn compile(policies: &Sources, templates: &TemplateSources) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
-    let (policy, mut warnings) = Policy::compile(policies)?;
-    let (notices, mut more) = Notices::build(&policy, templates, &policy.controller().name)?;
-    warnings.append(&mut more);
-    Ok((Snapshot::new(policy, notices), warnings))
+/// Compiles policy and notices that belong together; warnings beside them. Faults and warnings name
+/// the files as they lie in `folders`.
+pub fn compile(policies: &Sources, templates: &TemplateSources, folders: &Folders) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
+    let compiled = Policy::compile(policies).and_then(|(policy, mut warnings)| {
+        let (notices, mut more) = Notices::build(&policy, templates, &policy.controller().name)?;
+        warnings.append(&mut more);
+        Ok((Snapshot::new(policy, notices), warnings))
+    });
+    match compiled {
+        Ok((snapshot, warnings)) => Ok((snapshot, folders.name(warnings))),
+        Err(faults) => Err(folders.name(faults)),
+    }
 }
 
 /// Writes policy and notices of a snapshot to the consent log, if they are not there yet: records cite them.
@@ -108,8 +114,9 @@ impl App {
 
     /// Likewise, with policy files that were read elsewhere.
     pub async fn open_with(config: Config, policies: &Sources, templates: &TemplateSources) -> Result<Self, AppError> {
-        let reloader = reload::Reloader::new(config.policies.clone(), config.templates.clone());
-        let (snapshot, warnings) = compile(policies, templates).map_err(AppError::Faults)?;
+        let folders = Folders { policies: config.policies.clone(), templates: config.templates.clone() };
+        let (snapshot, warnings) = compile(policies, templates, &folders).map_err(AppError::Faults)?;
+        let reloader = reload::Reloader::new(folders);
         warnings.iter().for_each(|warning| warn!("{warning}"));
         let url = config.upstream.clone().ok_or(AppError::NoUpstream)?;
         let upstream = Upstream::new(&url, &config.limits)?;

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{compile, files, put_on_record};
+use super::{Folders, compile, files, put_on_record};
 use crate::{site::Site, wire::Causes};
 
 /// A change is taken up once it has stood still for one look.
@@ -22,23 +22,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 type Fingerprint = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 pub(super) struct Reloader {
-    policies: Option<PathBuf>,
-    templates: Option<PathBuf>,
-    /// The files as they were when the policy in force was read.
+    folders: Folders,
+    /// The files as they were when they were last read. Empty at first: an edit between the first
+    /// reading and the first look would be missed otherwise.
     applied: Fingerprint,
 }
 
 impl Reloader {
-    /// Remembers the files as they are; call it before they are read.
-    pub(super) fn new(policies: Option<PathBuf>, templates: Option<PathBuf>) -> Self {
-        let mut reloader = Self { policies, templates, applied: Vec::new() };
-        reloader.applied = reloader.look();
-        reloader
+    pub(super) fn new(folders: Folders) -> Self {
+        Self { folders, applied: Vec::new() }
     }
 
     /// Looks until `stop` turns true.
     pub(super) async fn run(mut self, site: Arc<Site>, mut stop: watch::Receiver<bool>) {
-        if self.policies.is_none() && self.templates.is_none() {
+        if self.folders.policies.is_none() && self.folders.templates.is_none() {
             return;
         }
         let mut last = self.applied.clone();
@@ -58,9 +55,9 @@ impl Reloader {
 
     async fn reload(&self, site: &Site) {
         let read = || {
-            let policies = files::read_policies(self.policies.as_deref())?;
-            let templates = files::read_templates(self.templates.as_deref())?;
-            compile(&policies, &templates)
+            let policies = files::read_policies(self.folders.policies.as_deref())?;
+            let templates = files::read_templates(self.folders.templates.as_deref())?;
+            compile(&policies, &templates, &self.folders)
         };
         let (snapshot, warnings) = match read() {
             Ok(compiled) => compiled,
@@ -69,6 +66,9 @@ impl Reloader {
                 return error!(faults = faults.len(), "the edited files are at fault: the policy in force stays");
             }
         };
+        if snapshot.fingerprint() == site.snapshot().fingerprint() {
+            return;
+        }
         warnings.iter().for_each(|warning| warn!("{warning}"));
         // On record before it is in force: a decision made under it cites it.
         if let Err(error) = put_on_record(&site.log, &snapshot).await {
@@ -82,7 +82,7 @@ impl Reloader {
 
     fn look(&self) -> Fingerprint {
         let mut prints = Vec::new();
-        for folder in [&self.policies, &self.templates].into_iter().flatten() {
+        for folder in [&self.folders.policies, &self.folders.templates].into_iter().flatten() {
             prints.extend(look_below(folder));
         }
         prints.sort();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Failed, count};
-use crate::app::{compile, load_config, read_policies, read_templates};
+use crate::app::{Folders, compile, load_config, read_policies, read_templates};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -27,10 +27,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         faults.append(&mut found);
         Default::default()
     });
-    let policies = read_policies(args.policies.as_deref().or(config.policies.as_deref()));
-    let templates = read_templates(args.templates.as_deref().or(config.templates.as_deref()));
+    let folders =
+        Folders { policies: args.policies.clone().or(config.policies), templates: args.templates.clone().or(config.templates) };
+    let policies = read_policies(folders.policies.as_deref());
+    let templates = read_templates(folders.templates.as_deref());
     match (policies, templates) {
-        (Ok(policies), Ok(templates)) => match compile(&policies, &templates) {
+        (Ok(policies), Ok(templates)) => match compile(&policies, &templates, &folders) {
             Ok((snapshot, mut more)) => {
                 warnings.append(&mut more);
                 if faults.is_empty() {

@@ -4,10 +4,11 @@
 //! What follows the read runs detached from the connection: a visitor who leaves does not cancel a
 //! write half done.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::{error, info};
 use uuid::Uuid;
@@ -26,7 +27,7 @@ use crate::{
     consent_log::{BrowserClass, Kind, Layer, Method, PolicyLeaf, Record, Recorded, record_id},
     headers,
     notice::{self, Message},
-    site::{Ctx, grants_for, new_subject},
+    site::{Ctx, Seen, grants_for, new_subject},
     vocab::PurposeSet,
     wire::{self, Body, Causes, Failure, SEC_FETCH_SITE},
 };
@@ -108,6 +109,9 @@ async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> 
     match ctx.site.log.append(record).await {
         Ok(recorded) => {
             info!(site = ctx.front.host, kind = kind.as_str(), method = checked.decision.choice.name(), "decision recorded");
+            let purposes = checked.decision.purposes.iter().cloned().collect();
+            // Nobody may be listening.
+            let _ = ctx.site.seen.send(Arc::new(Seen::Decision { choice: checked.decision.choice.name(), purposes }));
             let state = new_state(ctx, &checked.decision, id, subject);
             recorded_answer(ctx, headers, format, &checked, &recorded, &state)
         }
@@ -253,9 +257,14 @@ fn new_state(ctx: &Ctx, decision: &Decision, record: Uuid, subject: Option<crate
         revision: ctx.policy().revision().0.short(),
         purposes: decision.purposes.clone(),
         vendors: decision.vendors.clone(),
-        decided_at: ctx.now,
-        expires_at: ctx.expires_at(),
+        // As the cookie keeps them: the answer and every later state say the same.
+        decided_at: whole_seconds(ctx.now),
+        expires_at: whole_seconds(ctx.expires_at()),
     }
+}
+
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn recorded_answer(

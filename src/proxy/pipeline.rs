@@ -337,16 +337,23 @@ fn on_end(ctx: &Ctx, prepared: &Prepared, observe: bool) -> html::OnEnd {
         if let Ending::Cut(error) = ending {
             error!(site = site.config.prefix, "a page was cut: {}", Causes(error));
         }
-        let seen = Arc::new(Seen::of(&policy, &path, report));
+        let seen = Seen::page(&policy, &path, report);
+        debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");
         if observe {
-            for tag in seen.tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
-                info!(page = path, verdict = %tag.verdict, rules = tag.rules.join(" + "), element = tag.element, "would not pass");
-            }
+            tell_observed(&path, &seen);
         }
-        debug!(page = path, tags = seen.tags.len(), poisoned = report.poisoned, "page gated");
         // Nobody may be listening.
-        let _ = site.seen.send(seen);
+        let _ = site.seen.send(Arc::new(seen));
     })
+}
+
+/// The loud part of a dry run.
+fn tell_observed(path: &str, seen: &Seen) {
+    let Seen::Page { tags, .. } = seen else { return };
+    for tag in tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
+        let (rules, element) = (tag.rules.join(" + "), tag.element.as_str());
+        info!(page = path, verdict = %tag.verdict, rules, element, "would not pass");
+    }
 }
 
 /// The engine's bounds, as `[limits]` names them.

@@ -71,6 +71,11 @@ impl Snapshot {
         notices.asset_paths().for_each(|path| text.push_str(path));
         Self { policy: Arc::new(policy), notices, fingerprint: Hash::of(text.as_bytes()) }
     }
+
+    /// Equal where nothing that changes a page is different.
+    pub fn fingerprint(&self) -> Hash {
+        self.fingerprint
+    }
 }
 
 impl Site {

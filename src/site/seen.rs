@@ -1,4 +1,5 @@
-//! What pages were seen to carry: told as it happens, kept by nobody, without a visitor.
+//! What pages were seen to carry and that somebody decided: told as it happens, kept by nobody,
+//! without a visitor.
 
 use std::sync::Arc;
 
@@ -6,13 +7,23 @@ use tokio::sync::broadcast;
 
 use crate::{policy::Policy, vocab::Verdict};
 
-/// One page that went through the gate.
+/// Something that went through the gate.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    /// Its path, without query.
-    pub page: String,
-    /// Its tags in document order.
-    pub tags: Vec<SeenTag>,
+pub enum Seen {
+    /// A page.
+    Page {
+        /// Its path, without query.
+        page: String,
+        /// Its tags in document order.
+        tags: Vec<SeenTag>,
+    },
+    /// A decision that is on record.
+    Decision {
+        /// The act, such as `accept_all`.
+        choice: &'static str,
+        /// Ids of the purposes it grants.
+        purposes: Vec<String>,
+    },
 }
 
 /// One tag of such a page.
@@ -42,7 +53,7 @@ pub(super) fn channel() -> Sender {
 
 impl Seen {
     /// Names vendors and rules of an engine's report.
-    pub fn of(policy: &Policy, page: &str, report: &crate::html::PageReport) -> Self {
+    pub fn page(policy: &Policy, page: &str, report: &crate::html::PageReport) -> Self {
         let tags = report.tags.iter().map(|tag| {
             let rules: Vec<_> = tag.rules.iter().map(|&id| policy.rule(id)).collect();
             let mut vendors: Vec<String> = rules.iter().map(|rule| policy.vendor_def(rule.vendor).id.clone()).collect();
@@ -55,6 +66,6 @@ impl Seen {
                 address: tag.address.clone(),
             }
         });
-        Self { page: page.to_owned(), tags: tags.collect() }
+        Self::Page { page: page.to_owned(), tags: tags.collect() }
     }
 }

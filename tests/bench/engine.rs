@@ -4,6 +4,8 @@
 //! that a busy machine slows every column alike. Times are of whole pages in chunks of 16 KiB, the
 //! set-up of each page included. `ratio` is the gate's time over that of the parser without handlers.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it makes")]
+
 mod pages;
 
 use std::{hint::black_box, path::Path, sync::Arc, time::Instant};
@@ -23,7 +25,8 @@ fn main() {
     println!("{:<14}{:>10}{:>12}{:>12}{:>12}{:>12}{:>8}", "page", "kB", "memcpy", "parser", "granted", "held", "ratio");
     for (kind, kilobytes) in [(Kind::Shop, 100), (Kind::Shop, 1000), (Kind::News, 100), (Kind::News, 300), (Kind::News, 1000)] {
         let page = pages::page(kind, kilobytes * 1000, kilobytes as u64);
-        let work: [(&str, &dyn Fn(&[u8])); 4] = [
+        type Work<'w> = (&'w str, &'w dyn Fn(&[u8]));
+        let work: [Work<'_>; 4] = [
             ("memcpy", &copy),
             ("parser", &parse),
             ("granted", &|page| gate(&policy, true, page)),

@@ -41,20 +41,27 @@ impl Board {
         while self.site.log.health() != Health::Closed {
             let page = tokio::time::timeout(std::time::Duration::from_millis(500), seen.recv()).await;
             if let Ok(Ok(page)) = page {
-                self.tell_page(&page);
+                self.tell_seen(&page);
             }
         }
     }
 
-    fn tell_page(&self, page: &Seen) {
-        for tag in page.tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
-            let what = match &tag.address {
-                Some(address) => format!("{} {}", tag.element, address.replace(".localhost", "")),
-                None => format!("{} (inline)", tag.element),
-            };
-            self.tell(&json!({
-                "t": Timestamp::now().to_string(), "kind": "held", "vendor": tag.vendors.join(", "), "what": what, "page": page.page,
-            }));
+    fn tell_seen(&self, seen: &Seen) {
+        let t = Timestamp::now().to_string();
+        match seen {
+            Seen::Decision { choice, purposes } => {
+                let what = if purposes.is_empty() { (*choice).to_owned() } else { format!("{choice}: {}", purposes.join(", ")) };
+                self.tell(&json!({ "t": t, "kind": "decision", "vendor": "", "what": what, "page": "" }));
+            }
+            Seen::Page { page, tags } => {
+                for tag in tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
+                    let what = match &tag.address {
+                        Some(address) => format!("{} {}", tag.element, address.replace(".localhost", "")),
+                        None => format!("{} (inline)", tag.element),
+                    };
+                    self.tell(&json!({ "t": t, "kind": "held", "vendor": tag.vendors.join(", "), "what": what, "page": page }));
+                }
+            }
         }
     }
 

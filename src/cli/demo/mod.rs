@@ -134,7 +134,7 @@ fn told(gate: SocketAddr, live: SocketAddr, data: &std::path::Path) -> io::Resul
     let mut out = io::stdout().lock();
     writeln!(out)?;
     writeln!(out, "  The shop, through the gate    http://{gate}/")?;
-    writeln!(out, "  What is held, what goes out   http://{live}/")?;
+    writeln!(out, "  What is held, what goes out   http://{live}/?shop=http://{gate}/")?;
     writeln!(out)?;
     writeln!(out, "  Open both side by side, then answer the banner.")?;
     writeln!(out, "  Your answers are on record:   consentry log export --format csv --data {}", data.display())?;
