@@ -12,6 +12,7 @@ use crate::{
 pub(crate) struct Report {
     test: &'static str,
     checked: usize,
+    lost: usize,
     leaks: Vec<String>,
     unfired: Vec<String>,
     broken: Vec<String>,
@@ -19,7 +20,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(test: &'static str) -> Self {
-        Self { test, checked: 0, leaks: Vec::new(), unfired: Vec::new(), broken: Vec::new() }
+        Self { test, checked: 0, lost: 0, leaks: Vec::new(), unfired: Vec::new(), broken: Vec::new() }
     }
 
     /// Something reached a vendor, or stayed in the jar, without consent.
@@ -92,6 +93,7 @@ impl Report {
     pub(crate) fn fired_but(&mut self, place: &str, beacons: &[Beacon], missed: usize, heard: &[Heard]) {
         self.checked += 1;
         let missing = missing(beacons, heard);
+        self.lost += missing;
         if missing > missed {
             self.unfired(place, format_args!("{missing} beacons are missing, {missed} can be; heard {}", list(heard)));
         }
@@ -110,12 +112,17 @@ impl Report {
 
     /// Prints the test's one line, and fails it if there is anything to tell.
     pub(crate) fn finish(self) {
-        let Self { test, checked, leaks, unfired, broken } = self;
+        let Self { test, checked, lost, leaks, unfired, broken } = self;
         println!(
-            "{test}: {checked} checks, {} leaks, {} did not fire, {} broken pages",
+            "{test}: {checked} checks, {} leaks, {} did not fire, {} broken pages{}",
             leaks.len(),
             unfired.len(),
-            broken.len()
+            broken.len(),
+            if lost > 0 {
+                format!("; {lost} events of the site's own calls made before consent are lost")
+            } else {
+                String::new()
+            }
         );
         let faults = [("leak", leaks), ("did not fire", unfired), ("broken", broken)];
         let lines: Vec<String> = faults
