@@ -53,7 +53,8 @@ fn is_protected(name: &HeaderName) -> bool {
     PROTECTED.contains(&name.as_str()) || PROTECTED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 
-/// The protocol a request asks to change to, if it does (RFC 9110, 7.8).
+/// The protocol a request asks to change to, if it does (RFC 9110, 7.8). Not to another HTTP: inside
+/// such a tunnel requests would pass the gate unread.
 pub(super) fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers
         .get_all(header::CONNECTION)
@@ -61,7 +62,11 @@ pub(super) fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
-    headers.get(header::UPGRADE).filter(|_| asks).cloned()
+    let is_http =
+        |protocol: &str| ["h2", "http", "tls"].iter().any(|name| protocol.trim().to_ascii_lowercase().starts_with(name));
+    let protocol = headers.get(header::UPGRADE).filter(|_| asks)?;
+    let other = protocol.to_str().is_ok_and(|list| !list.split(',').any(is_http));
+    other.then(|| protocol.clone())
 }
 
 /// Puts the upgrade back after [`strip`].
@@ -101,5 +106,9 @@ mod tests {
         assert_eq!(wanted_upgrade(&headers), None);
         headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
         assert_eq!(wanted_upgrade(&headers), Some(HeaderValue::from_static("websocket")));
+        for http in ["h2c", "H2C, websocket", "HTTP/2.0", "TLS/1.0"] {
+            headers.insert(header::UPGRADE, HeaderValue::from_static(http));
+            assert_eq!(wanted_upgrade(&headers), None, "{http}");
+        }
     }
 }

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 use url::Url;
@@ -107,7 +110,9 @@ impl Pipeline {
         if let Some(own) = endpoint::own_path(&path, &self.site.config.prefix) {
             return endpoint::answer(ctx, req.map(|body| body.map_err(BodyError::from).boxed_unsync()), own).await;
         }
-        let upgrade = hop::wanted_upgrade(req.headers()).map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
+        // Another protocol begins with a request that has no body; one that has is an ordinary request.
+        let protocol = hop::wanted_upgrade(req.headers()).filter(|_| req.body().is_end_stream());
+        let upgrade = protocol.map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
         let (head, body) = req.into_parts();
         let prepared = self.prepare(&ctx, head, peer)?;
         if let Some((protocol, visitor)) = upgrade {
@@ -192,6 +197,9 @@ impl Pipeline {
         let mut changed = Response::new(wire::empty());
         *changed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *changed.headers_mut() = resp.headers().clone();
+        if prepared.treatment == Treatment::Gate {
+            filter_head(ctx, &prepared, changed.headers_mut());
+        }
         Ok(changed)
     }
 
@@ -218,7 +226,7 @@ impl Pipeline {
             Plan::Pass => Ok(Response::from_parts(head, body)),
             Plan::HeadOnly => {
                 if prepared.treatment == Treatment::Gate {
-                    headers::mark_variant(&mut head.headers, &prepared.variant);
+                    mark(&mut head.headers, &prepared);
                 }
                 Ok(Response::from_parts(head, body))
             }
@@ -261,8 +269,7 @@ impl Pipeline {
         };
         head.headers.remove(header::CONTENT_LENGTH);
         if !observe {
-            headers::mark_variant(&mut head.headers, &prepared.variant);
-            headers::append_vary(&mut head.headers, &["Cookie", "Accept-Language"]);
+            mark(&mut head.headers, &prepared);
             if prepared.asked.top_level {
                 csp::amend_headers(&mut head.headers, &needs(ctx)?);
                 let leftover = headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https());
@@ -273,6 +280,12 @@ impl Pipeline {
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }
+}
+
+/// The head of a page that is this visitor's variant.
+fn mark(head: &mut HeaderMap, prepared: &Prepared) {
+    headers::mark_variant(head, &prepared.variant);
+    headers::append_vary(head, &["Cookie", "Accept-Language", "Accept-Encoding"]);
 }
 
 /// What the engine needs to know about this page of this visitor.

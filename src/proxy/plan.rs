@@ -36,6 +36,8 @@ pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, hea
     let bodiless = head.status.is_informational() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
     match page {
         false => Plan::Pass,
+        // It is saved and not shown: what the visitor saves is what the site sends.
+        true if is_attachment(&head.headers) => Plan::Pass,
         true if bodiless => Plan::Pass,
         true if method == Method::HEAD => Plan::HeadOnly,
         true if head.status == StatusCode::PARTIAL_CONTENT => Plan::Refuse("the upstream answered with part of a page (206)"),
@@ -48,6 +50,12 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.contains('/').then_some(kind)
+}
+
+/// `Content-Disposition: attachment` (RFC 6266): one value, and that type; anything else may be shown.
+fn is_attachment(headers: &HeaderMap) -> bool {
+    let value = crate::wire::single(headers, &header::CONTENT_DISPOSITION).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("attachment")
 }
 
 /// What browsers parse as a document that runs scripts.
@@ -87,6 +95,9 @@ mod tests {
         assert_eq!(get(204, "text/html"), Plan::Pass);
         assert!(matches!(get(206, "text/html"), Plan::Refuse(_)));
         assert_eq!(plan(Method::HEAD, 200, &[("content-type", "text/html")], None), Plan::HeadOnly);
+        let saved =
+            |disposition| plan(Method::GET, 200, &[("content-type", "text/html"), ("content-disposition", disposition)], None);
+        assert_eq!((saved("attachment; filename=x.html"), saved("inline")), (Plan::Pass, Plan::Gate));
     }
 
     #[test]
