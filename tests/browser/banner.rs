@@ -168,6 +168,9 @@ async fn the_three_buttons_are_equal_on_every_screen() {
                 equal(&page, &place, &mut report).await;
                 keep_picture(&page, &format!("banner-{name}-{scheme}")).await;
             }
+            if report.step(&place, world.visit(&page, &world.through("/_consent/")).await) {
+                keep_picture(&page, &format!("preferences-{name}-{scheme}")).await;
+            }
         }
     }
     report.finish();

@@ -137,7 +137,8 @@ impl Doc {
     /// A page of a small shop with this in its head and in its body.
     pub(crate) fn shop(head: &str, body: &str) -> Self {
         let html = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>A small shop</title>\n\
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n<title>A small shop</title>\n\
              <link rel=\"icon\" href=\"data:,\">\n{head}\n</head>\n<body>\n<h1>A small shop</h1>\n<p>Cups and plates.</p>\n\
              {body}\n<p><a href=\"/next\">More</a></p>\n</body>\n</html>\n"
         );
