@@ -6,5 +6,6 @@ mod harness;
 mod house;
 mod pages;
 mod passing;
+mod process;
 mod reload;
 mod vendors;
