@@ -1,1 +1,7 @@
-fn main() {}
+//! One match of commands and the exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    consentry::cli::main()
+}

@@ -1,7 +1,11 @@
 //! The files people edit, as text in and checked values out. No I/O: [`crate::app`] reads the files.
 
 mod fault;
+mod paths;
 mod reader;
+mod settings;
 
 pub use fault::Fault;
+pub use paths::PathPatterns;
 pub use reader::{At, File, Section, nearest};
+pub use settings::{Config, Limits, UpstreamHost, parse_upstream};

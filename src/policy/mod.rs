@@ -140,9 +140,17 @@ impl Policy {
         Grants { purposes: purposes.collect(), ..Grants::default() }
     }
 
-    /// What **Accept all** grants: every purpose, for the declared vendors.
+    /// What notices ask for: the purposes of the declared vendors that need consent.
+    pub fn asked(&self) -> PurposeSet {
+        let needed = self.declared.iter().fold(PurposeSet::EMPTY, |all, vendor| all.union(self.vendor_purposes(vendor)));
+        needed.iter().filter(|purpose| !self.purposes[usize::from(purpose.0)].always).collect()
+    }
+
+    /// What **Accept all** grants: everything that is asked for, beside what needs no consent.
     pub fn everything(&self) -> Grants {
-        Grants { purposes: (0..self.purposes.len() as u8).map(Purpose).collect(), ..Grants::default() }
+        let mut grants = self.undecided();
+        grants.purposes = grants.purposes.union(self.asked());
+        grants
     }
 
     /// Whether `grants` cover everything that `hits` need. A known but undeclared vendor never is.

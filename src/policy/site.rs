@@ -46,9 +46,7 @@ pub(super) fn read(sources: &Sources, vendors: &[VendorDef], faults: &mut Vec<Fa
         let mut declared = VendorSet::EMPTY;
         let mut mode = Declared::Listed;
         match root.string_or_strings("vendors") {
-            None => {
-                root.fault(root.offset(), "`vendors` is missing", "list the vendors the site uses: vendors = [\"matomo\", …]")
-            }
+            None => root.fault(root.offset(), "`vendors` is missing", "list the vendors the site uses: vendors = [\"…\", \"…\"]"),
             Some(list) if list.len() == 1 && list[0].value == "all" => {
                 mode = Declared::All;
                 declared = (0..vendors.len() as u16).map(VendorId).collect();

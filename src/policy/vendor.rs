@@ -100,7 +100,7 @@ pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut 
 }
 
 /// `vendors/a-b.toml` comes before `vendors/a.toml` by path, after it by id.
-fn sort_by_id(vendors: &mut Vec<VendorDef>, rules: &mut [Rule]) {
+fn sort_by_id(vendors: &mut [VendorDef], rules: &mut [Rule]) {
     let mut order: Vec<usize> = (0..vendors.len()).collect();
     order.sort_by(|&a, &b| vendors[a].id.cmp(&vendors[b].id));
     let mut place = vec![VendorId(0); vendors.len()];

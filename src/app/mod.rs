@@ -1,0 +1,181 @@
+//! The composition root: reads the files, builds the site, opens the listeners, reloads what is
+//! edited, drains. Rooms below get text and values; I/O on files is here.
+
+mod files;
+mod keys;
+mod reload;
+
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use http::Request;
+use tokio::{net::TcpListener, sync::watch};
+use tracing::{error, info, warn};
+
+pub use files::{Folders, load_config, read_policies, read_templates};
+
+use crate::{
+    admin,
+    config::{Config, Fault},
+    consent_log::{ConsentLog, LogError, NoticeLeaf, Options, PolicyLeaf},
+    notice::{Notices, TemplateSources},
+    policy::{Policy, Sources},
+    proxy::{
+        listen,
+        pipeline::Pipeline,
+        upstream::{Upstream, UpstreamFault},
+    },
+    site::{Site, Snapshot},
+    wire::Causes,
+};
+
+/// Why the gate does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Files that people edit are at fault; nothing was started.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Faults(Vec<Fault>),
+    /// There is no site to stand in front of.
+    #[error("there is no upstream: add --upstream URL, or [upstream] url in consentry.toml")]
+    NoUpstream,
+    /// The upstream cannot be used.
+    #[error("the upstream cannot be used")]
+    Upstream(#[from] UpstreamFault),
+    /// A listener cannot be opened.
+    #[error("{address} cannot be opened: is another process listening there? Choose another with --{flag}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The flag that changes it.
+        flag: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The consent log cannot be opened or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The signing keys cannot be read or made.
+    #[error("the signing keys in {} cannot be used", .file.display())]
+    Keys {
+        /// The key file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl AppError {
+    /// Whether the command line or a file is wrong, as against something that failed while working.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Faults(_) | Self::NoUpstream | Self::Upstream(UpstreamFault::Name(_)))
+    }
+}
+
+/// Compiles policy and notices that belong together; warnings beside them. Faults and warnings name
+/// the files as they lie in `folders`.
+pub fn compile(policies: &Sources, templates: &TemplateSources, folders: &Folders) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
+    let compiled = Policy::compile(policies).and_then(|(policy, mut warnings)| {
+        let (notices, mut more) = Notices::build(&policy, templates, &policy.controller().name)?;
+        warnings.append(&mut more);
+        Ok((Snapshot::new(policy, notices), warnings))
+    });
+    match compiled {
+        Ok((snapshot, warnings)) => Ok((snapshot, folders.name(warnings))),
+        Err(faults) => Err(folders.name(faults)),
+    }
+}
+
+/// Writes policy and notices of a snapshot to the consent log, if they are not there yet: records cite them.
+async fn put_on_record(log: &ConsentLog, snapshot: &Snapshot) -> Result<(), LogError> {
+    log.ensure_policy(&PolicyLeaf::of(&snapshot.policy)).await?;
+    for notice in snapshot.notices.notices() {
+        log.ensure_notice(NoticeLeaf { sha256: notice.hash, json: notice.snapshot.clone(), html: notice.html.clone() }).await?;
+    }
+    Ok(())
+}
+
+/// A gate that is ready to run: everything was checked, every port is open.
+pub struct App {
+    site: Arc<Site>,
+    pipeline: Arc<Pipeline>,
+    listener: TcpListener,
+    admin: TcpListener,
+    reloader: reload::Reloader,
+}
+
+impl App {
+    /// Reads and checks everything, then opens the log and the ports.
+    pub async fn open(config: Config) -> Result<Self, AppError> {
+        let policies = read_policies(config.policies.as_deref()).map_err(AppError::Faults)?;
+        let templates = read_templates(config.templates.as_deref()).map_err(AppError::Faults)?;
+        Self::open_with(config, &policies, &templates).await
+    }
+
+    /// Likewise, with policy files that were read elsewhere.
+    pub async fn open_with(config: Config, policies: &Sources, templates: &TemplateSources) -> Result<Self, AppError> {
+        let folders = Folders { policies: config.policies.clone(), templates: config.templates.clone() };
+        let (snapshot, warnings) = compile(policies, templates, &folders).map_err(AppError::Faults)?;
+        let reloader = reload::Reloader::new(folders);
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        let url = config.upstream.clone().ok_or(AppError::NoUpstream)?;
+        let upstream = Upstream::new(&url, &config.limits)?;
+
+        let listener = bind(config.listen, "listen").await?;
+        let admin = bind(config.admin, "admin").await?;
+        let options = Options {
+            queue_max: config.limits.log_queue as usize,
+            reserve_bytes: config.limits.log_reserve_bytes,
+            ..Options::default()
+        };
+        let log = ConsentLog::open(&config.data, options)?;
+        let keys = keys::open(&config.data)?;
+        if let Err(error) = put_on_record(&log, &snapshot).await {
+            // Tags are held all the same and visitors can refuse; only grants need the record.
+            error!("no grant can be recorded until consentry is started again: {}", Causes(&error));
+        }
+        let site = Arc::new(Site::new(config, keys, log, snapshot));
+        let pipeline = Pipeline::new(Arc::clone(&site), upstream, &url).map_err(|_| AppError::NoUpstream)?;
+        let pipeline = Arc::new(pipeline);
+        Ok(Self { site, pipeline, listener, admin, reloader })
+    }
+
+    /// The site, for who wants to see what its pages carry.
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// Where visitors come in: the port is known once it is open.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Runs until `stopped` resolves, then drains and closes the log.
+    pub async fn run(self, stopped: impl Future<Output = ()>) -> Result<(), AppError> {
+        let (stop, stopping) = watch::channel(false);
+        let limits = self.site.config.limits.clone();
+        let pipeline = Arc::clone(&self.pipeline);
+        let front = listen::serve(self.listener, &limits, stopping.clone(), move |req, peer| {
+            let pipeline = Arc::clone(&pipeline);
+            async move { pipeline.handle(req, peer).await }
+        });
+        let health = admin::Health::new(Arc::clone(&self.site));
+        let admin = listen::serve(self.admin, &limits, stopping.clone(), move |req: Request<_>, _| {
+            let health = health.clone();
+            async move { health.answer(&req) }
+        });
+        let reload = self.reloader.run(Arc::clone(&self.site), stopping);
+        let stop = async {
+            stopped.await;
+            info!("stopping: requests under way may end");
+            let _ = stop.send(true);
+        };
+        tokio::join!(front, admin, reload, stop);
+        self.site.log.close().await;
+        Ok(())
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, flag, source })
+}

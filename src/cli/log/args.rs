@@ -1,0 +1,162 @@
+//! `consentry log` as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::{Timestamp, ToSpan, civil::Date};
+
+use crate::{
+    consent_log::{Filter, Format, Group},
+    vocab::SubjectId,
+};
+
+/// `consentry log`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct LogArgs {
+    /// The data folder of the gate
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "config")]
+    pub(in crate::cli) data: Option<PathBuf>,
+    /// The configuration that names the data folder
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(in crate::cli) command: LogCommand,
+}
+
+/// What to do with the consent log.
+#[derive(Subcommand, Debug)]
+pub(in crate::cli) enum LogCommand {
+    /// Write the log as lines that can be verified (jsonl) or as a table (csv)
+    Export(Export),
+    /// List decisions
+    Find(Find),
+    /// Show one record in full, with the notice it answered
+    Show(Show),
+    /// Count decisions
+    Stats(StatsArgs),
+}
+
+/// Which decisions.
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct FilterArgs {
+    /// Decided at or after this time (RFC 3339) or day (UTC)
+    #[arg(long, value_name = "T", value_parser = parse_from)]
+    pub(in crate::cli) from: Option<Timestamp>,
+    /// Decided before this time (RFC 3339), or up to the end of this day (UTC)
+    #[arg(long, value_name = "T", value_parser = parse_to)]
+    pub(in crate::cli) to: Option<Timestamp>,
+    /// On this site
+    #[arg(long, value_name = "S")]
+    pub(in crate::cli) site: Option<String>,
+    /// By this visitor: the 22 characters of the pseudonym
+    #[arg(long, value_name = "ID", value_parser = parse_subject, allow_hyphen_values = true)]
+    pub(in crate::cli) subject: Option<SubjectId>,
+    /// Where this purpose was asked for
+    #[arg(long, value_name = "P")]
+    pub(in crate::cli) purpose: Option<String>,
+}
+
+/// `consentry log export`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Export {
+    /// jsonl: every leaf with salt and commitment; csv: one row for each decision and purpose
+    #[arg(long, value_enum)]
+    pub(in crate::cli) format: FormatArg,
+    /// Write to this file, which is there only once it is complete; otherwise to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// Which decisions.
+    #[command(flatten)]
+    pub(in crate::cli) filter: FilterArgs,
+}
+
+/// The form of an export, as typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum FormatArg {
+    /// Lines.
+    Jsonl,
+    /// A table.
+    Csv,
+}
+
+impl From<FormatArg> for Format {
+    fn from(typed: FormatArg) -> Self {
+        match typed {
+            FormatArg::Jsonl => Self::Jsonl,
+            FormatArg::Csv => Self::Csv,
+        }
+    }
+}
+
+/// `consentry log find`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Find {
+    /// Which decisions.
+    #[command(flatten)]
+    pub(in crate::cli) filter: FilterArgs,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(in crate::cli) limit: usize,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log show`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Show {
+    /// The record's id, or its index in the log
+    #[arg(value_name = "ID")]
+    pub(in crate::cli) id: String,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log stats`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct StatsArgs {
+    /// Which decisions.
+    #[command(flatten)]
+    pub(in crate::cli) filter: FilterArgs,
+    /// Count by: day, site, purpose, language, method
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "day,purpose", value_parser = parse_group)]
+    pub(in crate::cli) by: Vec<Group>,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+impl FilterArgs {
+    /// As the log understands it.
+    pub(super) fn filter(&self) -> Filter {
+        Filter { from: self.from, to: self.to, site: self.site.clone(), subject: self.subject, purpose: self.purpose.clone() }
+    }
+}
+
+fn parse_from(text: &str) -> Result<Timestamp, String> {
+    parse_time(text, 0)
+}
+
+/// A day is meant whole: its end is the start of the next.
+fn parse_to(text: &str) -> Result<Timestamp, String> {
+    parse_time(text, 1)
+}
+
+fn parse_time(text: &str, days_after: i64) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let day = text.parse::<Date>().ok().filter(|_| text.len() == 10).and_then(|day| day.checked_add(days_after.days()).ok());
+    let start = day.and_then(|day| format!("{day}T00:00:00Z").parse().ok());
+    start.ok_or_else(|| "write 2026-05-31, or a time such as 2026-05-31T12:00:00Z".to_owned())
+}
+
+fn parse_subject(text: &str) -> Result<SubjectId, String> {
+    SubjectId::parse(text).ok_or_else(|| "a visitor's pseudonym has 22 characters (A-Z a-z 0-9 - _)".to_owned())
+}
+
+fn parse_group(text: &str) -> Result<Group, String> {
+    Group::parse(text).ok_or_else(|| format!("known: {}", Group::ALL.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(", ")))
+}

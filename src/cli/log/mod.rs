@@ -1,0 +1,295 @@
+//! `consentry log export | find | show | stats`: what auditors and data protection officers ask.
+//!
+//! Arguments in, text or JSON out. What is read and how it is checked lives in `consent_log`.
+
+mod args;
+mod table;
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+pub(super) use self::args::LogArgs;
+use self::{
+    args::{Export, Find, LogCommand, Show, StatsArgs},
+    table::table,
+};
+use crate::{
+    consent_log::{Leaf, LogError, Reader, Shown, Stats},
+    vocab::Hash,
+};
+
+/// Where a command writes to.
+pub(super) struct Streams<'a> {
+    /// The answer.
+    pub(super) out: &'a mut dyn Write,
+    /// Progress and remarks.
+    pub(super) err: &'a mut dyn Write,
+    /// Whether a person looks at `err`.
+    pub(super) err_is_terminal: bool,
+}
+
+/// Why a command failed. All are exit code 1: what was typed wrong is found before [`run`].
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LogCliError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The file for the answer could not be written.
+    #[error("{} cannot be written", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The answer could not be written.
+    #[error("the answer cannot be written")]
+    Output(#[from] io::Error),
+    /// A record is not what was written.
+    #[error("record {index} does not match its commitment: it was changed after it was written")]
+    Altered {
+        /// The leaf.
+        index: u64,
+    },
+}
+
+/// Runs a command over the log in `dir`. Whoever reads the answer may stop reading: that is no error.
+pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    let reader = Reader::open(dir)?;
+    let done = match &args.command {
+        LogCommand::Export(export) => run_export(export, &reader, streams),
+        LogCommand::Find(find) => run_find(find, &reader, streams),
+        LogCommand::Show(show) => run_show(show, &reader, streams),
+        LogCommand::Stats(stats) => run_stats(stats, &reader, streams),
+    };
+    match done {
+        Err(LogCliError::Output(e) | LogCliError::Log(LogError::Output(e))) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+// === export ===
+
+fn run_export(args: &Export, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    let format = args.format.into();
+    let filter = args.filter.filter();
+    let Some(file) = &args.output else {
+        let mut out = BufWriter::new(&mut *streams.out);
+        let mut progress = Progress::new(streams.err, streams.err_is_terminal);
+        reader.export(&filter, format, &mut out, &mut |done, of| progress.tell(done, of))?;
+        return Ok(());
+    };
+    let mut progress = Progress::new(streams.err, streams.err_is_terminal);
+    let failed = |source| LogCliError::File { file: file.clone(), source };
+    // Renamed when complete: half an export is never taken for a whole one.
+    let mut part = file.clone().into_os_string();
+    part.push(".part");
+    let mut out = BufWriter::new(File::create(&part).map_err(failed)?);
+    let rows = reader.export(&filter, format, &mut out, &mut |done, of| progress.tell(done, of)).map_err(|e| match e {
+        LogError::Output(source) => failed(source),
+        other => other.into(),
+    })?;
+    drop(progress);
+    out.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)?;
+    std::fs::rename(&part, file).map_err(failed)?;
+    if streams.err_is_terminal {
+        writeln!(streams.err, "{rows} written to {}", file.display())?;
+    }
+    Ok(())
+}
+
+/// A line that counts up, on a terminal only.
+struct Progress<'a> {
+    err: &'a mut dyn Write,
+    shown: bool,
+    percent: u64,
+}
+
+impl<'a> Progress<'a> {
+    fn new(err: &'a mut dyn Write, shown: bool) -> Self {
+        Self { err, shown, percent: 0 }
+    }
+
+    fn tell(&mut self, done: u64, of: u64) {
+        let percent = done * 100 / of.max(1);
+        if self.shown && percent > self.percent {
+            self.percent = percent;
+            // Nothing hangs on a line that says how far it got.
+            let _ = write!(self.err, "\r{percent:3} % of {of} leaves").and_then(|()| self.err.flush());
+        }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if self.percent > 0 {
+            let _ = write!(self.err, "\r{:40}\r", "");
+        }
+    }
+}
+
+// === find ===
+
+fn run_find(args: &Find, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    let found = reader.find(&args.filter.filter(), args.limit)?;
+    let out = &mut *streams.out;
+    if args.json {
+        let records: Vec<Value> = found.leaves.iter().map(leaf_json).collect();
+        writeln!(out, "{:#}", json!({ "more": found.more, "records": records }))?;
+        return Ok(());
+    }
+    if found.leaves.is_empty() {
+        writeln!(out, "No decision fits.")?;
+        return Ok(());
+    }
+    table(out, &FOUND, &found.leaves.iter().filter_map(found_row).collect::<Vec<_>>())?;
+    if found.more {
+        let shown = found.leaves.len();
+        writeln!(out, "\nMore fit than the {shown} shown: narrow the search, raise --limit, or use `log export`.")?;
+    }
+    Ok(())
+}
+
+const FOUND: [&str; 9] = ["idx", "time", "id", "kind", "site", "subject", "granted", "method", "valid until"];
+
+fn found_row(leaf: &Leaf) -> Option<Vec<String>> {
+    let record = leaf.record.as_ref()?;
+    let granted: Vec<&str> = record.purposes.iter().filter(|(_, granted)| **granted).map(|(id, _)| id.as_str()).collect();
+    Some(vec![
+        leaf.index.to_string(),
+        record.time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        record.id.to_string(),
+        record.kind.to_string(),
+        record.site.clone(),
+        record.subject.map_or("-".to_owned(), |subject| subject.encode()),
+        if granted.is_empty() { "-".to_owned() } else { granted.join(" ") },
+        record.method.to_string(),
+        record.expires.strftime("%Y-%m-%d").to_string(),
+    ])
+}
+
+// === show ===
+
+fn run_show(args: &Show, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    let shown = reader.show(&args.id)?;
+    let intact = shown.leaf.commitment == shown.recomputed;
+    if args.json {
+        writeln!(streams.out, "{:#}", shown_json(&shown))?;
+    } else {
+        show_text(streams.out, &shown)?;
+    }
+    if intact { Ok(()) } else { Err(LogCliError::Altered { index: shown.leaf.index }) }
+}
+
+fn show_text(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
+    let leaf = &shown.leaf;
+    let check = if leaf.commitment == shown.recomputed { "matches the record" } else { "DOES NOT MATCH the record" };
+    table(
+        out,
+        &[],
+        &[
+            vec!["leaf".to_owned(), format!("{} ({})", leaf.index, leaf.kind)],
+            vec!["commitment".to_owned(), format!("{} ({check})", leaf.commitment)],
+        ],
+    )?;
+    writeln!(out, "\n{:#}", body(leaf))?;
+    if let Some(notice) = &shown.notice {
+        let shortened = shortened(&notice.snapshot);
+        writeln!(out, "\nnotice {} (leaf {})\n{shortened:#}", notice.sha256, notice.index)?;
+        writeln!(out, "\n`--json` gives the notice in full, with its markup.")?;
+    }
+    Ok(())
+}
+
+/// Texts are for reading; markup, style and script are not.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > LINE_BYTES_MAX => json!(format!("({} bytes)", text.len())),
+        Value::Array(items) => items.iter().map(shortened).collect(),
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), shortened(member))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Past so many bytes a text is not read on a terminal.
+const LINE_BYTES_MAX: usize = 600;
+
+fn shown_json(shown: &Shown) -> Value {
+    let mut value = leaf_json(&shown.leaf);
+    value["_matches"] = json!(shown.leaf.commitment == shown.recomputed);
+    value["_notice"] = match &shown.notice {
+        None => Value::Null,
+        Some(notice) => json!({
+            "html": notice.html,
+            "idx": notice.index,
+            "sha256": notice.sha256.to_string(),
+            "snapshot": notice.snapshot,
+        }),
+    };
+    value
+}
+
+/// The members that an export puts before the record's own.
+fn leaf_json(leaf: &Leaf) -> Value {
+    let mut value = body(leaf);
+    value["_idx"] = json!(leaf.index);
+    value["_kind"] = json!(leaf.kind.as_str());
+    value["_leaf"] = json!(leaf.commitment.to_string());
+    value["_salt"] = json!(Hash(leaf.salt).to_string());
+    value
+}
+
+fn body(leaf: &Leaf) -> Value {
+    // Bytes that are not JSON are only met in a damaged log; they are shown as they are.
+    serde_json::from_str(&leaf.bytes).ok().filter(Value::is_object).unwrap_or_else(|| json!({ "unreadable": leaf.bytes }))
+}
+
+// === stats ===
+
+fn run_stats(args: &StatsArgs, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    let mut progress = Progress::new(streams.err, streams.err_is_terminal);
+    let stats = reader.stats(&args.filter.filter(), &args.by, &mut |done, of| progress.tell(done, of))?;
+    drop(progress);
+    if args.json {
+        writeln!(streams.out, "{:#}", stats_json(&stats))?;
+        return Ok(());
+    }
+    if stats.rows.is_empty() {
+        writeln!(streams.out, "No decision fits.")?;
+        return Ok(());
+    }
+    let heads: Vec<&str> =
+        stats.by.iter().map(|group| group.as_str()).chain(["given", "partial", "refused", "withdrawn", "gpc"]).collect();
+    let rows = stats.rows.iter().map(|(key, counts)| {
+        let numbers = [counts.given, counts.partial, counts.refused, counts.withdrawn, counts.gpc];
+        key.iter().cloned().chain(numbers.iter().map(u64::to_string)).collect()
+    });
+    table(streams.out, &heads, &rows.collect::<Vec<_>>())?;
+    writeln!(streams.out, "\nDays are in UTC. Small counts are not left out: do not publish rows below 10.")?;
+    Ok(())
+}
+
+fn stats_json(stats: &Stats) -> Value {
+    let rows = stats.rows.iter().map(|(key, counts)| {
+        let mut row = json!({
+            "given": counts.given,
+            "partial": counts.partial,
+            "refused": counts.refused,
+            "withdrawn": counts.withdrawn,
+            "gpc": counts.gpc,
+        });
+        for (group, value) in stats.by.iter().zip(key) {
+            row[group.as_str()] = json!(value);
+        }
+        row
+    });
+    json!({ "by": stats.by.iter().map(|group| group.as_str()).collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(), "suppressed": false })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The commands as somebody types them, over a small log.
+
+use std::{ffi::OsString, path::Path};
+
+use clap::Parser;
+use tempfile::TempDir;
+
+use super::*;
+use crate::consent_log::{FILE, Recorded, tests::filled};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: LogArgs,
+}
+
+async fn log() -> (TempDir, Vec<Recorded>) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let all = filled(dir.path()).await;
+    (dir, all)
+}
+
+fn typed(line: &str) -> Result<LogArgs, String> {
+    let words = std::iter::once("log").chain(line.split(' ')).map(OsString::from);
+    Line::try_parse_from(words).map(|line| line.args).map_err(|error| error.to_string())
+}
+
+/// What a command writes as its answer, and what beside it on a terminal.
+fn ran(dir: &Path, line: &str) -> (Result<(), LogCliError>, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = typed(line).expect("a command line");
+    let done = run(&args, dir, &mut Streams { out: &mut out, err: &mut err, err_is_terminal: true });
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (done, text(out), text(err))
+}
+
+#[track_caller]
+fn answer(dir: &Path, line: &str) -> String {
+    let (done, out, _) = ran(dir, line);
+    done.expect("an answer");
+    out
+}
+
+#[tokio::test]
+async fn find_lists_in_columns() {
+    let (dir, all) = log().await;
+    let want = format!(
+        "\
+idx  time                 id                                    kind       site       subject                 granted              method  valid until
+  2  2026-05-30 12:00:00  {}  given      a.example  AQEBAQEBAQEBAQEBAQEBAQ  analytics marketing  save    2026-11-30
+  5  2026-06-01 12:00:00  {}  withdrawn  a.example  AQEBAQEBAQEBAQEBAQEBAQ  -                    save    2026-11-30
+",
+        all[0].id(),
+        all[3].id()
+    );
+    assert_eq!(answer(dir.path(), "find --subject AQEBAQEBAQEBAQEBAQEBAQ"), want);
+    assert_eq!(answer(dir.path(), "find --site c.example"), "No decision fits.\n");
+    assert!(answer(dir.path(), "find --limit 3").contains("More fit than the 3 shown"));
+}
+
+#[tokio::test]
+async fn stats_count_in_columns() {
+    let (dir, _) = log().await;
+    assert_eq!(
+        answer(dir.path(), "stats --by site,purpose"),
+        "\
+site       purpose    given  partial  refused  withdrawn  gpc
+a.example  analytics      2        0        0          1    3
+a.example  marketing      2        0        0          1    3
+b.example  analytics      0        0        1          0    1
+b.example  marketing      0        0        1          0    1
+
+Days are in UTC. Small counts are not left out: do not publish rows below 10.
+"
+    );
+    let json: Value =
+        serde_json::from_str(&answer(dir.path(), "stats --by day --from 2026-05-31 --to 2026-05-31 --json")).expect("JSON");
+    assert_eq!(
+        json,
+        json!({ "by": ["day"], "suppressed": false, "rows": [
+            { "day": "2026-05-31", "given": 1, "partial": 0, "refused": 1, "withdrawn": 0, "gpc": 2 }
+        ]})
+    );
+}
+
+#[tokio::test]
+async fn show_gives_record_notice_and_check() {
+    let (dir, all) = log().await;
+    let id = all[0].id().to_string();
+    let text = answer(dir.path(), &format!("show {id}"));
+    for part in ["leaf        2 (decision)\n", "(matches the record)\n", "\"kind\": \"given\"", "\"title\": \"Do you agree?\""] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let json: Value = serde_json::from_str(&answer(dir.path(), "show 2 --json")).expect("JSON");
+    assert_eq!((&json["id"], &json["_matches"]), (&json!(id), &json!(true)));
+    assert_eq!(json["_notice"]["html"], "<p>Do you agree?</p>");
+
+    let altered = "UPDATE payload SET record = replace(record, '\"marketing\":1', '\"marketing\":0')";
+    rusqlite::Connection::open(dir.path().join(FILE)).expect("the database").execute_batch(altered).expect("sabotage");
+    let (done, out, _) = ran(dir.path(), "show 2");
+    assert!(out.contains("DOES NOT MATCH"), "{out}");
+    assert!(matches!(done, Err(LogCliError::Altered { index: 2 })), "{done:?}");
+}
+
+#[tokio::test]
+async fn an_export_to_a_file_is_whole_or_not_there() {
+    let (dir, _) = log().await;
+    let file = dir.path().join("out.jsonl");
+    let (done, out, err) = ran(dir.path(), &format!("export --format jsonl -o {}", file.display()));
+    done.expect("an export");
+    assert_eq!(out, "");
+    assert!(err.ends_with(&format!("6 written to {}\n", file.display())), "{err:?}");
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), answer(dir.path(), "export --format jsonl"));
+    assert!(!dir.path().join("out.jsonl.part").exists());
+
+    let nowhere = dir.path().join("no/such/out.jsonl");
+    let (done, _, _) = ran(dir.path(), &format!("export --format csv -o {}", nowhere.display()));
+    assert!(done.expect_err("no folder").to_string().contains("no/such/out.jsonl"));
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_is_no_error() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (dir, _) = log().await;
+    for line in ["export --format jsonl", "export --format csv", "find", "show 2", "stats"] {
+        let mut streams = Streams { out: &mut Closed, err: &mut io::sink(), err_is_terminal: false };
+        run(&typed(line).expect("a command line"), dir.path(), &mut streams).expect(line);
+    }
+}
+
+#[test]
+fn an_empty_folder_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let error = ran(dir.path(), "find").0.expect_err("nothing is there").to_string();
+    assert!(error.contains(&dir.path().display().to_string()) && error.contains("--data"), "{error}");
+}
+
+#[test]
+fn what_is_typed_wrong_is_said_before_anything_is_read() {
+    for (line, want) in [
+        ("find --from yesterday", "write 2026-05-31"),
+        ("find --from 2026-02-30", "write 2026-05-31"),
+        ("find --subject short", "22 characters"),
+        ("stats --by colour", "known: day, site, purpose, language, method"),
+        ("export --format parquet", "possible values: jsonl, csv"),
+        ("find --data a --config b", "cannot be used with"),
+    ] {
+        let error = typed(line).expect_err(line);
+        assert!(error.contains(want), "{error}");
+    }
+    typed("find --subject -AAAAAAAAAAAAAAAAAAAAA --data a").expect("a pseudonym may start with a hyphen");
+}
+
+#[tokio::test]
+async fn days_are_whole_and_times_exact() {
+    let (dir, _) = log().await;
+    let check = |line: &str, want: usize| {
+        let json: Value = serde_json::from_str(&answer(dir.path(), &format!("find --json {line}"))).expect("JSON");
+        assert_eq!(json["records"].as_array().map(Vec::len), Some(want), "{line}");
+    };
+    check("--limit 9", 4);
+    check("--to 2026-05-31", 3);
+    check("--from 2026-05-31", 3);
+    check("--to 2026-05-31T12:00:00Z", 1);
+    check("--from 2026-05-31T14:00:00+02:00", 3);
+}

@@ -1,0 +1,42 @@
+//! Where leaves are kept. Nothing outside this folder knows SQL.
+//!
+//! The contract of a store, whatever keeps it:
+//! - `commit` returns only after every entry is on the disk, flushed, and would survive a power cut.
+//! - Indices are given inside the commit, from 0, without a gap.
+//! - After the first failed `commit` or `checkpoint` the caller never calls either again: a flush
+//!   that failed must not be tried again, since the next one may report success for pages that the
+//!   kernel has already dropped. SQLite itself would go on happily.
+//! - Reading never holds a read transaction longer than one page, so the write-ahead log can be
+//!   checkpointed while an export runs.
+
+mod read;
+mod schema;
+mod write;
+
+pub(super) use read::{Bounds, Payload, Row, View};
+pub(super) use write::{CommitError, Outcome, Refusal, Store};
+
+use super::LogError;
+
+/// The one file of the log, under the data folder.
+pub const FILE: &str = "consent-log.db";
+
+/// Why the database failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StoreError(#[from] rusqlite::Error);
+
+/// How commits are flushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// Every commit is flushed before it returns.
+    #[default]
+    Full,
+    /// Nothing is flushed. Only for the control of the durability tests: it must make them fail.
+    Off,
+}
+
+/// A database failure with the file that failed.
+fn failed(file: &std::path::Path) -> impl Fn(rusqlite::Error) -> LogError + '_ {
+    |source| LogError::Store { file: file.to_owned(), source: source.into() }
+}

@@ -1,0 +1,149 @@
+//! The reading half: a read-only connection; every call is one short read transaction.
+
+use std::{ops::Range, path::Path, path::PathBuf, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{FILE, failed, schema};
+use crate::{
+    consent_log::LogError,
+    vocab::{Hash, SubjectId},
+};
+
+/// How long a lock is waited for: recovery after a crash takes one for a moment.
+const BUSY_MS_MAX: u64 = 5000;
+
+/// The log, open for reading, beside a running writer or without one.
+pub(in crate::consent_log) struct View {
+    conn: Connection,
+    file: PathBuf,
+}
+
+/// A leaf as its columns stand, unchecked.
+pub(in crate::consent_log) struct Row {
+    pub(in crate::consent_log) index: u64,
+    pub(in crate::consent_log) kind: String,
+    pub(in crate::consent_log) id: Uuid,
+    pub(in crate::consent_log) commitment: Hash,
+    pub(in crate::consent_log) time_ms: i64,
+    pub(in crate::consent_log) payload: Option<Payload>,
+}
+
+/// What a leaf commits to.
+pub(in crate::consent_log) struct Payload {
+    pub(in crate::consent_log) site: Option<String>,
+    pub(in crate::consent_log) subject: Option<SubjectId>,
+    pub(in crate::consent_log) salt: [u8; 32],
+    pub(in crate::consent_log) record: String,
+}
+
+/// What a page of rows is narrowed to.
+#[derive(Default)]
+pub(in crate::consent_log) struct Bounds {
+    /// Milliseconds since 1970, included.
+    pub(in crate::consent_log) from_ms: Option<i64>,
+    /// Milliseconds since 1970, not included.
+    pub(in crate::consent_log) to_ms: Option<i64>,
+    pub(in crate::consent_log) site: Option<String>,
+}
+
+impl View {
+    pub(in crate::consent_log) fn open(dir: &Path) -> Result<Self, LogError> {
+        let file = dir.join(FILE);
+        if !file.exists() {
+            return Err(LogError::Missing { dir: dir.to_owned() });
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(&file, flags).map_err(failed(&file))?;
+        conn.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(failed(&file))?;
+        schema::check(&conn, &file)?;
+        Ok(Self { conn, file })
+    }
+
+    pub(in crate::consent_log) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// How many leaves there are now.
+    pub(in crate::consent_log) fn len(&self) -> Result<u64, LogError> {
+        let newest: Option<i64> =
+            self.conn.query_row("SELECT max(idx) FROM leaf", [], |row| row.get(0)).map_err(failed(&self.file))?;
+        Ok(newest.map_or(0, |index| index as u64 + 1))
+    }
+
+    /// The leaves of a range of indices, in order.
+    pub(in crate::consent_log) fn page(&self, range: Range<u64>, bounds: &Bounds) -> Result<Vec<Row>, LogError> {
+        let sql = "
+            SELECT l.idx, l.kind, l.event_id, l.commitment, l.time, p.site, p.subject, p.salt, p.record
+            FROM leaf l LEFT JOIN payload p USING (event_id)
+            WHERE l.idx >= ?1 AND l.idx < ?2
+                AND (?3 IS NULL OR l.time >= ?3) AND (?4 IS NULL OR l.time < ?4) AND (?5 IS NULL OR p.site = ?5)
+            ORDER BY l.idx";
+        let read = || -> rusqlite::Result<Vec<Row>> {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let narrowed = params![range.start as i64, range.end as i64, bounds.from_ms, bounds.to_ms, bounds.site];
+            statement.query_map(narrowed, row)?.collect()
+        };
+        read().map_err(failed(&self.file))
+    }
+
+    /// The indices of a visitor's records within a range, in order, at most `rows_max`.
+    pub(in crate::consent_log) fn of_subject(
+        &self,
+        subject: SubjectId,
+        range: Range<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<u64>, LogError> {
+        let sql = "
+            SELECT l.idx FROM payload p JOIN leaf l USING (event_id)
+            WHERE p.subject = ?1 AND l.idx >= ?2 AND l.idx < ?3 ORDER BY l.idx LIMIT ?4";
+        let read = || -> rusqlite::Result<Vec<u64>> {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let narrowed = params![subject.0, range.start as i64, range.end as i64, rows_max as i64];
+            statement.query_map(narrowed, |row| row.get::<_, i64>(0).map(|index| index as u64))?.collect()
+        };
+        read().map_err(failed(&self.file))
+    }
+
+    /// The index of the leaf with that id.
+    pub(in crate::consent_log) fn index_of(&self, id: Uuid) -> Result<Option<u64>, LogError> {
+        self.index("SELECT idx FROM leaf WHERE event_id = ?1", id.as_bytes())
+    }
+
+    /// The index of a notice.
+    pub(in crate::consent_log) fn index_of_notice(&self, address: Hash) -> Result<Option<u64>, LogError> {
+        self.index("SELECT first_idx FROM notice WHERE sha256 = ?1", &address.0)
+    }
+
+    /// The markup of a notice.
+    pub(in crate::consent_log) fn notice_html(&self, address: Hash) -> Result<Option<String>, LogError> {
+        let sql = "SELECT html FROM notice WHERE sha256 = ?1";
+        self.conn.query_row(sql, [address.0], |row| row.get(0)).optional().map_err(failed(&self.file))
+    }
+
+    fn index(&self, sql: &str, key: &[u8]) -> Result<Option<u64>, LogError> {
+        let found: Option<i64> = self.conn.query_row(sql, [key], |row| row.get(0)).optional().map_err(failed(&self.file))?;
+        Ok(found.map(|index| index as u64))
+    }
+}
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let payload = match row.get::<_, Option<[u8; 32]>>(7)? {
+        None => None,
+        Some(salt) => Some(Payload {
+            site: row.get(5)?,
+            subject: row.get::<_, Option<[u8; 16]>>(6)?.map(SubjectId),
+            salt,
+            record: row.get(8)?,
+        }),
+    };
+    Ok(Row {
+        index: row.get::<_, i64>(0)? as u64,
+        kind: row.get(1)?,
+        id: Uuid::from_bytes(row.get(2)?),
+        commitment: Hash(row.get(3)?),
+        time_ms: row.get(4)?,
+        payload,
+    })
+}

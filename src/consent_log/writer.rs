@@ -1,0 +1,317 @@
+//! The writer: one thread that commits what queued during the last flush as one batch.
+//!
+//! There is no timer: an idle log commits a single decision at once, a busy one commits many with
+//! one flush. What goes wrong while writing stops the log for good (see the contract in `store`);
+//! the way back is a new process, whose start re-reads and re-flushes what is on the disk.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    thread,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use super::{
+    error::LogError,
+    folder::{self, FolderLock},
+    leaf::{Content, Entry, NoticeLeaf, PolicyLeaf},
+    reader::Reader,
+    record::Record,
+    store::{self, CommitError, Outcome, Refusal, Store, StoreError, Synchronous},
+};
+
+/// The consent log, open for writing. Dropping it lets the writer finish what is queued.
+pub struct ConsentLog {
+    queue: mpsc::Sender<Message>,
+    stopped: watch::Receiver<()>,
+    shared: Arc<Shared>,
+}
+
+/// Bounds of the log.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many decisions may wait for the disk; one more is refused at once.
+    pub queue_max: usize,
+    /// How many leaves one flush covers at most.
+    pub batch_max: usize,
+    /// What must stay free in the file system, in bytes; below it nothing is recorded.
+    pub reserve_bytes: u64,
+    /// How commits are flushed.
+    #[doc(hidden)]
+    pub synchronous: Synchronous,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { queue_max: 4096, batch_max: 1024, reserve_bytes: 64 << 20, synchronous: Synchronous::Full }
+    }
+}
+
+/// A decision that is on the disk. Only the log makes one, after the flush.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    record: Record,
+    index: u64,
+}
+
+/// Whether decisions can be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// They can.
+    Ready,
+    /// Not until there is room on the disk.
+    LowDisk {
+        /// What is free, in bytes.
+        free_bytes: u64,
+        /// What must stay free, in bytes.
+        reserve_bytes: u64,
+    },
+    /// Not until the process is started again: a write failed.
+    Poisoned {
+        /// The first failure.
+        first: String,
+    },
+    /// The log was closed, or its writer is gone.
+    Closed,
+}
+
+enum Message {
+    Write(Box<Work>),
+    Close,
+}
+
+struct Work {
+    entry: Entry,
+    reply: oneshot::Sender<Result<u64, LogError>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    file: PathBuf,
+    options: Options,
+    /// Set once, by the first write that fails.
+    poisoned: OnceLock<Arc<StoreError>>,
+}
+
+// === impl ConsentLog ===
+
+impl ConsentLog {
+    /// Opens or makes the log in a data folder and takes the folder for this process.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, LogError> {
+        let lock = folder::acquire(dir)?;
+        let store = Store::open(dir, options.synchronous)?;
+        folder::flush(dir)?;
+        // Nothing is added behind leaves that are not what was written.
+        Reader::open(dir)?.check_newest()?;
+        let (queue, received) = mpsc::channel(options.queue_max);
+        let (running, stopped) = watch::channel(());
+        let file = dir.join(store::FILE);
+        let shared = Arc::new(Shared { dir: dir.to_owned(), file, options, poisoned: OnceLock::new() });
+        let writer = Writer { store, shared: Arc::clone(&shared), _lock: lock, _running: running };
+        let spawned = thread::Builder::new().name("consent-log".to_owned()).spawn(move || writer.run(received));
+        spawned.map_err(|source| LogError::Folder { dir: dir.to_owned(), source })?;
+        Ok(Self { queue, stopped, shared })
+    }
+
+    /// Records a decision. Returns once it is on the disk; dropping the future before that does not
+    /// take the write back.
+    ///
+    /// Its notice and its policy must be in the log. The same record twice is written once.
+    pub async fn append(&self, record: Record) -> Result<Recorded, LogError> {
+        let entry = Entry::decision(&record)?;
+        // What the cookie is made from is what stands in the log, times cut to the millisecond included.
+        let record = Record::parse(entry.bytes.as_bytes())?;
+        let index = self.write(entry).await?;
+        Ok(Recorded { record, index })
+    }
+
+    /// Puts a notice into the log unless it is there. Returns its index once it is on the disk.
+    pub async fn ensure_notice(&self, notice: NoticeLeaf) -> Result<u64, LogError> {
+        self.write(Entry::notice(notice, Timestamp::now())?).await
+    }
+
+    /// Puts a policy into the log unless it is there with the same files. Returns its index once it
+    /// is on the disk.
+    pub async fn ensure_policy(&self, policy: &PolicyLeaf) -> Result<u64, LogError> {
+        self.write(Entry::policy(policy, Timestamp::now())?).await
+    }
+
+    /// Whether decisions can be recorded now.
+    pub fn health(&self) -> Health {
+        if let Some(first) = self.shared.poisoned.get() {
+            return Health::Poisoned { first: first.to_string() };
+        }
+        if self.queue.is_closed() {
+            return Health::Closed;
+        }
+        match self.shared.room() {
+            Err(LogError::DiskReserve { free_bytes, reserve_bytes, .. }) => Health::LowDisk { free_bytes, reserve_bytes },
+            Err(_) => Health::LowDisk { free_bytes: 0, reserve_bytes: self.shared.options.reserve_bytes },
+            Ok(()) => Health::Ready,
+        }
+    }
+
+    /// Takes no more, writes what is queued, brings everything into the one file and lets the folder go.
+    pub async fn close(&self) {
+        // An error means that the writer is gone already.
+        let _ = self.queue.send(Message::Close).await;
+        // The writer never sends; the error says that it has dropped its end, after the lock.
+        let _ = self.stopped.clone().changed().await;
+    }
+
+    async fn write(&self, entry: Entry) -> Result<u64, LogError> {
+        if let Some(first) = self.shared.poisoned.get() {
+            return Err(self.shared.stopped(first));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Message::Write(Box::new(Work { entry, reply }))).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => LogError::QueueFull(self.shared.options.queue_max),
+            mpsc::error::TrySendError::Closed(_) => LogError::Closed,
+        })?;
+        answer.await.unwrap_or(Err(LogError::Closed))
+    }
+}
+
+// === impl Recorded ===
+
+impl Recorded {
+    /// The record's id.
+    pub fn id(&self) -> Uuid {
+        self.record.id
+    }
+
+    /// Its index in the log.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// When the decision was made.
+    pub fn time(&self) -> Timestamp {
+        self.record.time
+    }
+
+    /// The record as it stands in the log.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn room(&self) -> Result<(), LogError> {
+        let free = folder::free_bytes(&self.dir);
+        let free_bytes = free.map_err(|source| LogError::Folder { dir: self.dir.clone(), source })?;
+        let reserve_bytes = self.options.reserve_bytes;
+        if free_bytes < reserve_bytes {
+            return Err(LogError::DiskReserve { dir: self.dir.clone(), free_bytes, reserve_bytes });
+        }
+        Ok(())
+    }
+
+    fn stopped(&self, first: &Arc<StoreError>) -> LogError {
+        LogError::Poisoned { file: self.file.clone(), first: Arc::clone(first) }
+    }
+
+    fn poison(&self, error: StoreError) -> Arc<StoreError> {
+        tracing::error!(file = %self.file.display(), %error, "the consent log stopped: a write failed");
+        Arc::clone(self.poisoned.get_or_init(|| Arc::new(error)))
+    }
+}
+
+// === the thread ===
+
+/// Fields are dropped in this order: the folder is let go after the database is closed, and
+/// `close` returns after both.
+struct Writer {
+    store: Store,
+    shared: Arc<Shared>,
+    _lock: FolderLock,
+    _running: watch::Sender<()>,
+}
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Message>) {
+        let mut messages = Vec::new();
+        while queue.blocking_recv_many(&mut messages, self.shared.options.batch_max) > 0 {
+            let mut batch = Vec::with_capacity(messages.len());
+            for message in messages.drain(..) {
+                match message {
+                    Message::Write(work) => batch.push(*work),
+                    // What was sent before this is still received.
+                    Message::Close => queue.close(),
+                }
+            }
+            self.write(batch);
+        }
+        self.finish();
+    }
+
+    fn write(&mut self, mut batch: Vec<Work>) {
+        if let Some(first) = self.shared.poisoned.get() {
+            return refuse(batch, || self.shared.stopped(first));
+        }
+        if self.shared.room().is_err() {
+            // Decisions only: notices and policies are few and small, and a gate that starts on a full
+            // disk must still hold tags and let visitors refuse.
+            let (decisions, rest) = batch.into_iter().partition(|work| matches!(work.entry.content, Content::Decision { .. }));
+            // Asked again for each: an error is not copied, and this is not the fast path.
+            refuse(decisions, || self.shared.room().err().unwrap_or(LogError::Closed));
+            batch = rest;
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let entries: Vec<&Entry> = batch.iter().map(|work| &work.entry).collect();
+        match self.store.commit(&entries) {
+            Ok(outcomes) => answer(batch, outcomes),
+            Err(CommitError::Busy) => refuse(batch, || LogError::Busy { file: self.shared.file.clone() }),
+            Err(CommitError::Failed(error)) => {
+                let source = self.shared.poison(error);
+                refuse(batch, || LogError::WriteFailed { file: self.shared.file.clone(), source: Arc::clone(&source) });
+            }
+        }
+        self.checkpoint();
+    }
+
+    /// After the answers: nobody waits for it. It fails like a write, since it is one.
+    fn checkpoint(&mut self) {
+        if self.shared.poisoned.get().is_none()
+            && let Err(error) = self.store.checkpoint_if_long()
+        {
+            self.shared.poison(error);
+        }
+    }
+
+    fn finish(self) {
+        if self.shared.poisoned.get().is_some() {
+            // Dropped without a checkpoint: the next start recovers from the files as they are.
+            return;
+        }
+        if let Err(error) = self.store.close() {
+            self.shared.poison(error);
+        }
+    }
+}
+
+fn answer(batch: Vec<Work>, outcomes: Vec<Outcome>) {
+    for (work, outcome) in batch.into_iter().zip(outcomes) {
+        let result = match outcome {
+            Outcome::At(index) => Ok(index),
+            Outcome::Refused(Refusal::Notice(notice)) => Err(LogError::UnknownNotice(notice)),
+            Outcome::Refused(Refusal::Policy(policy)) => Err(LogError::UnknownPolicy(policy)),
+            Outcome::Refused(Refusal::IdTaken) => Err(LogError::IdTaken(work.entry.id)),
+        };
+        // Nobody may be waiting any more: the record stands all the same.
+        let _ = work.reply.send(result);
+    }
+}
+
+fn refuse(batch: Vec<Work>, error: impl Fn() -> LogError) {
+    for work in batch {
+        let _ = work.reply.send(Err(error()));
+    }
+}

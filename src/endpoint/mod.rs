@@ -1,0 +1,50 @@
+//! The paths the gate answers itself, one file each. Never forwarded; what is not here is the gate's
+//! own 404.
+
+mod assets;
+mod decision;
+mod failure;
+mod notice_token;
+mod preferences;
+mod state;
+
+use http::{Method, Request, Response};
+
+pub use failure::failure_page;
+
+use crate::{
+    site::Ctx,
+    wire::{Body, Failure},
+};
+
+/// The path below the prefix, such as `/decision`, if the request's path is one of the gate's own.
+pub fn own_path<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Answers a request to one of the gate's own paths.
+pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Response<Body>, Failure> {
+    let read = matches!(*req.method(), Method::GET | Method::HEAD);
+    if own_path == "/decision" {
+        within(&ctx, &ctx.site.decisions, "decisions_per_minute")?;
+    } else {
+        within(&ctx, &ctx.site.own_requests, "own_requests_per_minute")?;
+    }
+    match own_path {
+        "" | "/" if read => Ok(preferences::page(&ctx, &req)),
+        "/state" if read => Ok(state::answer(&ctx)),
+        "/notice-token" if read => Ok(notice_token::answer(&ctx, &req)),
+        "/decision" if req.method() == Method::POST => decision::post(ctx, req).await,
+        "/decision" => Err(Failure::MethodNotAllowed { allow: "POST" }),
+        "" | "/" | "/state" | "/notice-token" => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
+        _ => match own_path.strip_prefix("/assets/") {
+            Some(asset) if read => assets::answer(&ctx, asset),
+            Some(_) => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
+            None => Err(Failure::NotFound),
+        },
+    }
+}
+
+fn within(ctx: &Ctx, limiter: &crate::site::Limiter, limit: &'static str) -> Result<(), Failure> {
+    limiter.check(ctx.front.network()).map_err(|retry_after| Failure::TooMany { limit, retry_after })
+}

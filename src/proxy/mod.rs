@@ -1,0 +1,11 @@
+//! The way of a request: accept, read, decide, forward, filter, stream. [`pipeline`] is the one
+//! place where branches are; the other files are its straight steps.
+
+mod asked;
+mod hop;
+pub mod listen;
+pub mod pipeline;
+mod plan;
+pub mod progress;
+mod tunnel;
+pub mod upstream;

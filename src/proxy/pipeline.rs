@@ -1,0 +1,409 @@
+//! The way of one request, to be read downward. Branches are here and nowhere else.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
+use http_body_util::BodyExt as _;
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
+use jiff::Timestamp;
+use tracing::{debug, error, info, warn};
+use url::Url;
+
+use super::{
+    asked::Asked,
+    hop,
+    plan::{self, Plan},
+    progress::Progress,
+    tunnel,
+    upstream::Upstream,
+};
+use crate::{
+    config::{Limits, UpstreamHost},
+    consent::{safe_return, token},
+    endpoint,
+    headers::{self, Conditionals, Origin, Sides, Variant, csp},
+    html::{self, BodyHead, Ending},
+    notice::{Fill, Layer},
+    site::{Ctx, Front, OWN_COOKIES, Seen, Site},
+    vocab::Verdict,
+    wire::{self, Body, BodyError, Causes, Failure},
+};
+
+/// Everything a request passes through.
+pub struct Pipeline {
+    site: Arc<Site>,
+    upstream: Upstream,
+    /// The upstream's `Host`.
+    authority: HeaderValue,
+    origin: Origin,
+}
+
+/// How the gate treats a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Treatment {
+    /// Tags are held, cookies are cut.
+    Gate,
+    /// Nothing is changed, what would be held is told.
+    Observe,
+    /// It passes untouched.
+    Exempt,
+}
+
+/// A request on its way to the upstream, and what the answer has to be read with.
+struct Prepared {
+    head: request::Parts,
+    asked: Asked,
+    treatment: Treatment,
+    /// The visitor's `Accept-Encoding`.
+    accept_encoding: Option<String>,
+    variant: Variant,
+    conditionals: Conditionals,
+    /// The language of its notices.
+    language: String,
+    /// Names of ungranted vendors' cookies that the visitor's browser sent.
+    cut: Vec<String>,
+    sides: Option<Sides>,
+    /// The page's address as the visitor sees it.
+    address: Url,
+}
+
+impl Pipeline {
+    /// A pipeline to one upstream.
+    pub fn new(site: Arc<Site>, upstream: Upstream, url: &Url) -> Result<Self, &'static str> {
+        let origin = Origin::of(url).ok_or("the upstream is no http or https URL")?;
+        let authority = url.as_str().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let authority = HeaderValue::from_str(authority).map_err(|_| "the upstream's name is no header value")?;
+        Ok(Self { site, upstream, authority, origin })
+    }
+
+    /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
+    pub async fn handle(&self, req: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let started = Instant::now();
+        let (method, path) = (req.method().clone(), req.uri().path().to_owned());
+        let asked: HeaderMap = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
+            .into_iter()
+            .filter_map(|name| req.headers().get(&name).cloned().map(|value| (name, value)))
+            .collect();
+        let answer = self.answer(req, peer).await;
+        let resp = answer.unwrap_or_else(|failure| {
+            if failure.concerns_operator() {
+                error!(status = failure.status().as_u16(), "{}", Causes(&failure));
+            } else {
+                debug!(status = failure.status().as_u16(), "{}", Causes(&failure));
+            }
+            endpoint::failure_page(&self.site.snapshot().notices, &asked, &failure)
+        });
+        debug!(%method, path, status = resp.status().as_u16(), ms = started.elapsed().as_millis(), "answered");
+        resp
+    }
+
+    async fn answer(&self, mut req: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Failure> {
+        if req.method() == Method::CONNECT {
+            return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
+        }
+        let front = Front::of(&req, peer.ip(), &self.site.config.trusted_proxies)?;
+        let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
+        let path = req.uri().path().to_owned();
+        if let Some(own) = endpoint::own_path(&path, &self.site.config.prefix) {
+            return endpoint::answer(ctx, req.map(|body| body.map_err(BodyError::from).boxed_unsync()), own).await;
+        }
+        // Another protocol begins with a request that has no body; one that has is an ordinary request.
+        let protocol = hop::wanted_upgrade(req.headers()).filter(|_| req.body().is_end_stream());
+        let upgrade = protocol.map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
+        let (head, body) = req.into_parts();
+        let prepared = self.prepare(&ctx, head, peer)?;
+        if let Some((protocol, visitor)) = upgrade {
+            return self.change_protocol(&ctx, prepared, protocol, visitor).await;
+        }
+        let (body, progress) = Progress::watch(body, Limits::seconds(self.site.config.limits.body_idle_s));
+        let resp = self.upstream.send(Request::from_parts(forwarded(&prepared.head), body), &progress).await?;
+        self.filter(&ctx, prepared, resp).await
+    }
+
+    /// Everything that changes in a request's head, in order.
+    fn prepare(&self, ctx: &Ctx, mut head: request::Parts, peer: SocketAddr) -> Result<Prepared, Failure> {
+        let asked = Asked::of(&head.method, &head.headers);
+        let treatment = self.treatment(head.uri.path());
+        let accept_encoding = wire::single(&head.headers, &header::ACCEPT_ENCODING).map(str::to_owned);
+        let language = ctx.language(&head.headers).tag().to_owned();
+        let variant = Variant::new(&ctx.variant(&[&language, if asked.top_level { "top" } else { "part" }]));
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let address = ctx.front.origin.join(target).map_err(|_| Failure::BadRequest("the target is no path"))?;
+        head.uri = target.parse::<Uri>().map_err(|_| Failure::BadRequest("the target is no path"))?;
+        head.version = Version::HTTP_11;
+
+        hop::strip(&mut head.headers);
+        head.headers.remove(header::EXPECT);
+        ctx.front.forward(&mut head.headers, peer.ip());
+        let sides = self.localize(ctx, &mut head.headers);
+        let cut = match treatment {
+            Treatment::Gate => headers::cut_request_cookies(&mut head.headers, ctx.policy(), &ctx.grants, &OWN_COOKIES),
+            Treatment::Observe | Treatment::Exempt => headers::cut_own_cookies(&mut head.headers, &OWN_COOKIES),
+        };
+        let conditionals = match treatment {
+            Treatment::Gate => headers::prepare_conditionals(&mut head.headers, &variant, asked.page),
+            Treatment::Observe | Treatment::Exempt => Conditionals::default(),
+        };
+        if treatment != Treatment::Exempt {
+            headers::limit_accept_encoding(&mut head.headers);
+        }
+        Ok(Prepared { head, asked, treatment, accept_encoding, language, variant, conditionals, cut, sides, address })
+    }
+
+    fn treatment(&self, path: &str) -> Treatment {
+        if self.site.config.exempt.contains(path) {
+            Treatment::Exempt
+        } else if self.site.config.observe {
+            Treatment::Observe
+        } else {
+            Treatment::Gate
+        }
+    }
+
+    /// The upstream's own name, unless the site behind wants the visitor's.
+    fn localize(&self, ctx: &Ctx, headers: &mut HeaderMap) -> Option<Sides> {
+        let front = Origin::of(&ctx.front.origin)?;
+        let sides = Sides { front, upstream: self.origin.clone() };
+        match self.site.config.upstream_host {
+            UpstreamHost::Visitor => {
+                if let Ok(host) = HeaderValue::from_str(&ctx.front.authority) {
+                    headers.insert(header::HOST, host);
+                }
+            }
+            UpstreamHost::Upstream => {
+                headers.insert(header::HOST, self.authority.clone());
+                headers::localize_request(headers, &sides);
+            }
+        }
+        Some(sides)
+    }
+
+    /// WebSocket and other protocols: joined only after the upstream's own 101.
+    async fn change_protocol(
+        &self,
+        ctx: &Ctx,
+        mut prepared: Prepared,
+        protocol: HeaderValue,
+        visitor: OnUpgrade,
+    ) -> Result<Response<Body>, Failure> {
+        hop::ask_upgrade(&mut prepared.head.headers, protocol);
+        let mut resp = self.upstream.send_upgrade(Request::from_parts(forwarded(&prepared.head), wire::empty())).await?;
+        if !tunnel::join(visitor, &mut resp) {
+            return self.filter(ctx, prepared, resp).await;
+        }
+        let mut changed = Response::new(wire::empty());
+        *changed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *changed.headers_mut() = resp.headers().clone();
+        if prepared.treatment == Treatment::Gate {
+            filter_head(ctx, &prepared, changed.headers_mut());
+        }
+        Ok(changed)
+    }
+
+    /// Everything that changes in an answer's head, then the plan for its body.
+    async fn filter(&self, ctx: &Ctx, prepared: Prepared, resp: Response<Incoming>) -> Result<Response<Body>, Failure> {
+        let (mut head, body) = resp.into_parts();
+        hop::strip(&mut head.headers);
+        head.version = Version::HTTP_11;
+        if let Some(sides) = &prepared.sides {
+            if headers::wants_https(&head.headers, sides) {
+                warn!(
+                    "the upstream redirects to its own https address: name it with https:// or the redirect leads round in circles"
+                );
+            }
+            headers::localize_response(&mut head.headers, sides);
+        }
+        let body = body.map_err(BodyError::from).boxed_unsync();
+        match prepared.treatment {
+            Treatment::Exempt => return Ok(Response::from_parts(head, body)),
+            Treatment::Observe => {}
+            Treatment::Gate => filter_head(ctx, &prepared, &mut head.headers),
+        }
+        match plan::of(&prepared.head.method, prepared.asked, &prepared.conditionals, &head) {
+            Plan::Pass => Ok(Response::from_parts(head, body)),
+            Plan::HeadOnly => {
+                if prepared.treatment == Treatment::Gate {
+                    mark(&mut head.headers, &prepared);
+                }
+                Ok(Response::from_parts(head, body))
+            }
+            Plan::Refuse(why) if prepared.treatment == Treatment::Observe => {
+                warn!(why, "this page would not be passed on");
+                Ok(Response::from_parts(head, body))
+            }
+            Plan::Refuse(why) => Err(Failure::Unreadable(why.to_owned())),
+            Plan::Gate => self.gate(ctx, prepared, head, body).await,
+        }
+    }
+
+    /// A page: the engine between upstream and visitor, the notice in it, the head to match.
+    async fn gate(
+        &self,
+        ctx: &Ctx,
+        prepared: Prepared,
+        mut head: response::Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Failure> {
+        let observe = prepared.treatment == Treatment::Observe;
+        let page = page(ctx, &prepared, &head.headers)?;
+        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let body_head = BodyHead {
+            content_type: text(header::CONTENT_TYPE),
+            content_encoding: text(header::CONTENT_ENCODING),
+            accept_encoding: prepared.accept_encoding.as_deref(),
+        };
+        let on_end = on_end(ctx, &prepared, observe);
+        let gated = html::gate_body(body, body_head, page, limits(&self.site.config.limits), on_end).await;
+        let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
+
+        match gated.content_encoding {
+            Some(coding) => head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding)),
+            None => head.headers.remove(header::CONTENT_ENCODING),
+        };
+        match gated.content_type.as_deref().map(HeaderValue::from_str) {
+            Some(Ok(kind)) => head.headers.insert(header::CONTENT_TYPE, kind),
+            _ => head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        };
+        head.headers.remove(header::CONTENT_LENGTH);
+        if !observe {
+            mark(&mut head.headers, &prepared);
+            if prepared.asked.top_level {
+                csp::amend_headers(&mut head.headers, &needs(ctx)?);
+                let leftover = headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https());
+                for line in leftover {
+                    head.headers.append(header::SET_COOKIE, line);
+                }
+            }
+        }
+        Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
+    }
+}
+
+/// The head of a page that is this visitor's variant.
+fn mark(head: &mut HeaderMap, prepared: &Prepared) {
+    headers::mark_variant(head, &prepared.variant);
+    headers::append_vary(head, &["Cookie", "Accept-Language", "Accept-Encoding"]);
+}
+
+/// What the engine needs to know about this page of this visitor.
+fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Page, Failure> {
+    let mut nonce = [0; 8];
+    getrandom::fill(&mut nonce).map_err(|error| Failure::Internal(error.to_string()))?;
+    let nonce = format!("{:016x}", u64::from_be_bytes(nonce));
+    // Where no vendor is declared there is nothing to ask for.
+    let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level && !ctx.policy().declared().is_empty();
+    let (head, body) = if with_notice { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
+    let needs = needs(ctx)?;
+    Ok(html::Page {
+        policy: Arc::clone(ctx.policy()),
+        grants: ctx.grants,
+        base: prepared.address.clone(),
+        nonce,
+        head,
+        body,
+        amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
+        observe: prepared.treatment == Treatment::Observe,
+    })
+}
+
+/// Style and script for the head; for the body the banner, or after a decision the way back to it.
+fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (String, String) {
+    let notices = ctx.notices();
+    let language = notices.negotiate(Some(&prepared.language));
+    let prefix_url = ctx.prefix_url();
+    let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
+    let csp_nonce = csp::page_nonce(headers);
+    let decided_at = ctx.state.as_ref().map(|state| state.decided_at.to_string());
+    let return_to = return_to(ctx, prepared);
+    let fill = Fill {
+        prefix_url: &prefix_url,
+        token: &token,
+        return_to: &return_to,
+        gate_nonce: nonce,
+        csp_nonce: csp_nonce.as_deref(),
+        decided_at: decided_at.as_deref(),
+    };
+    let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
+    (notices.head(&fill), body)
+}
+
+/// The page itself; the answer to a POST is no place to come back to.
+fn return_to(ctx: &Ctx, prepared: &Prepared) -> String {
+    let target = &prepared.address[url::Position::BeforePath..url::Position::AfterQuery];
+    let place = (prepared.head.method != Method::POST).then(|| safe_return(target, &ctx.front.origin, &ctx.site.config.prefix));
+    place.flatten().unwrap_or_else(|| "/".to_owned())
+}
+
+fn needs(ctx: &Ctx) -> Result<csp::Needs, Failure> {
+    let own = Url::parse(&ctx.prefix_url()).map_err(|_| Failure::Internal("the prefix is no address".to_owned()))?;
+    Ok(csp::Needs::new(&own, "consentry"))
+}
+
+/// Tells what the page carried, once it is over.
+fn on_end(ctx: &Ctx, prepared: &Prepared, observe: bool) -> html::OnEnd {
+    let (site, policy) = (Arc::clone(&ctx.site), Arc::clone(ctx.policy()));
+    let path = prepared.address.path().to_owned();
+    Box::new(move |report, ending| {
+        if let Ending::Cut(error) = ending {
+            error!(site = site.config.prefix, "a page was cut: {}", Causes(error));
+        }
+        let seen = Seen::page(&policy, &path, report);
+        debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");
+        if observe {
+            tell_observed(&path, &seen);
+        }
+        // Nobody may be listening.
+        let _ = site.seen.send(Arc::new(seen));
+    })
+}
+
+/// The loud part of a dry run.
+fn tell_observed(path: &str, seen: &Seen) {
+    let Seen::Page { tags, .. } = seen else { return };
+    for tag in tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
+        let (rules, element) = (tag.rules.join(" + "), tag.element.as_str());
+        info!(page = path, verdict = %tag.verdict, rules, element, "would not pass");
+    }
+}
+
+/// The engine's bounds, as `[limits]` names them.
+fn limits(limits: &Limits) -> html::Limits {
+    html::Limits {
+        hold_bytes_max: limits.script_hold_bytes as usize,
+        noscript_bytes_max: limits.noscript_hold_bytes as usize,
+        memory_bytes_max: limits.parser_memory_bytes as usize,
+        patches_max: limits.page_patches as usize,
+        decoded_bytes_max: limits.page_bytes,
+        decoded_ratio_max: limits.page_ratio,
+        ..html::Limits::default()
+    }
+}
+
+/// Everything in an answer's head that would let a vendor in.
+fn filter_head(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
+    let (policy, grants, base) = (ctx.policy(), &ctx.grants, &prepared.address);
+    let cookies = headers::filter_set_cookie(head, policy, grants, &OWN_COOKIES);
+    let cut = [
+        headers::filter_link(head, policy, grants, base),
+        headers::filter_refresh(head, policy, grants, base),
+        headers::filter_reporting(head, policy, grants, base),
+        csp::filter_reports(head, policy, grants, base),
+    ]
+    .concat();
+    if !cookies.is_empty() || !cut.is_empty() {
+        debug!(cookies = cookies.len(), headers = cut.len(), "cut from a head");
+    }
+}
+
+/// The head that goes to the upstream; the original stays for reading the answer.
+fn forwarded(head: &request::Parts) -> request::Parts {
+    let mut copy = Request::new(()).into_parts().0;
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    copy
+}

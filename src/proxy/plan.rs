@@ -1,0 +1,108 @@
+//! What becomes of an answer, planned from its head: pass, gate, or refuse.
+
+use http::{HeaderMap, Method, StatusCode, header, response};
+
+use super::asked::Asked;
+use crate::headers::Conditionals;
+
+/// The plan for a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Not a page: it streams through untouched.
+    Pass,
+    /// A page's head without its body (HEAD, 304): marked as the page would be.
+    HeadOnly,
+    /// A page: it goes through the engine.
+    Gate,
+    /// A page that cannot be gated as it came.
+    Refuse(&'static str),
+}
+
+/// Plans. A page is what says so, and a document that says nothing (browsers sniff it).
+pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, head: &response::Parts) -> Plan {
+    if head.status == StatusCode::NOT_MODIFIED {
+        return match conditionals {
+            // The browser holds our variant of the page, and the upstream says it still stands.
+            ours if ours.confirms_gated(&head.headers) => Plan::HeadOnly,
+            other if other.may_relay_304() => Plan::Pass,
+            // An answer to a question that was not asked names a copy that was never gated (traps: deployment day).
+            _ => Plan::Refuse("the upstream answered 304 to a request without conditions"),
+        };
+    }
+    let page = match content_type(&head.headers) {
+        Some(kind) => is_page(&kind),
+        None => asked.page || asked.top_level,
+    };
+    let bodiless = head.status.is_informational() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
+    match page {
+        false => Plan::Pass,
+        // It is saved and not shown: what the visitor saves is what the site sends.
+        true if is_attachment(&head.headers) => Plan::Pass,
+        true if bodiless => Plan::Pass,
+        true if method == Method::HEAD => Plan::HeadOnly,
+        true if head.status == StatusCode::PARTIAL_CONTENT => Plan::Refuse("the upstream answered with part of a page (206)"),
+        true => Plan::Gate,
+    }
+}
+
+/// The type without parameters, lower case; several values count as none, as in browsers that then sniff.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind.contains('/').then_some(kind)
+}
+
+/// `Content-Disposition: attachment` (RFC 6266): one value, and that type; anything else may be shown.
+fn is_attachment(headers: &HeaderMap) -> bool {
+    let value = crate::wire::single(headers, &header::CONTENT_DISPOSITION).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("attachment")
+}
+
+/// What browsers parse as a document that runs scripts.
+fn is_page(kind: &str) -> bool {
+    matches!(kind, "text/html" | "application/xhtml+xml")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Response};
+
+    use super::*;
+    use crate::{headers, vocab::Hash};
+
+    fn plan(method: Method, status: u16, lines: &[(&str, &str)], if_none_match: Option<&'static str>) -> Plan {
+        let mut resp = Response::builder().status(status);
+        for (name, value) in lines {
+            resp = resp.header(*name, *value);
+        }
+        let mut asked = HeaderMap::new();
+        if let Some(tag) = if_none_match {
+            asked.insert(header::IF_NONE_MATCH, HeaderValue::from_static(tag));
+        }
+        let conditionals = headers::prepare_conditionals(&mut asked, &headers::Variant::new(&Hash([0; 32])), true);
+        let head = resp.body(()).expect("a test answer").into_parts().0;
+        of(&method, Asked { page: true, top_level: true }, &conditionals, &head)
+    }
+
+    #[test]
+    fn pages_are_gated_whatever_their_status() {
+        let get = |status, kind| plan(Method::GET, status, &[("content-type", kind)], None);
+        assert_eq!(get(200, "text/html; charset=utf-8"), Plan::Gate);
+        assert_eq!(get(404, "TEXT/HTML"), Plan::Gate);
+        assert_eq!(get(200, "nonsense"), Plan::Gate);
+        assert_eq!(plan(Method::GET, 200, &[], None), Plan::Gate);
+        assert_eq!(get(200, "image/png"), Plan::Pass);
+        assert_eq!(get(204, "text/html"), Plan::Pass);
+        assert!(matches!(get(206, "text/html"), Plan::Refuse(_)));
+        assert_eq!(plan(Method::HEAD, 200, &[("content-type", "text/html")], None), Plan::HeadOnly);
+        let saved =
+            |disposition| plan(Method::GET, 200, &[("content-type", "text/html"), ("content-disposition", disposition)], None);
+        assert_eq!((saved("attachment; filename=x.html"), saved("inline")), (Plan::Pass, Plan::Gate));
+    }
+
+    #[test]
+    fn a_304_that_was_not_asked_for_is_never_relayed() {
+        assert!(matches!(plan(Method::GET, 304, &[], None), Plan::Refuse(_)));
+        assert!(matches!(plan(Method::GET, 304, &[("etag", "\"a\"")], Some("\"a\"")), Plan::Refuse(_)));
+    }
+}

@@ -1,0 +1,239 @@
+//! A site: what its requests share ([`Site`]), and one request's view of policy, clock and grants
+//! ([`Ctx`]). The only place that mints a consent cookie, and only from a [`Recorded`].
+
+mod front;
+mod limiter;
+mod seen;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderValue, header};
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+
+pub use front::Front;
+pub use limiter::Limiter;
+pub use seen::{Seen, SeenTag};
+
+use crate::{
+    config::Config,
+    consent::{Keys, VisitorState, cookie, token},
+    consent_log::{ConsentLog, Recorded},
+    notice::{Language, Notices},
+    policy::Policy,
+    vocab::{Grants, Hash, SubjectId},
+    wire::{self, SEC_GPC},
+};
+
+/// The consent cookie over HTTPS: no subdomain can set or shadow it (RFC 6265bis, 4.1.3.2).
+const COOKIE_HTTPS: &str = "__Host-consentry";
+/// The consent cookie over plain HTTP: never accepted over HTTPS.
+const COOKIE_HTTP: &str = "consentry";
+/// Every name the gate's cookie can have: the site behind never sees one and never sets one.
+pub const OWN_COOKIES: [&str; 3] = [COOKIE_HTTPS, "__Secure-consentry", COOKIE_HTTP];
+
+/// What the requests to one site share.
+pub struct Site {
+    /// The checked configuration.
+    pub config: Config,
+    /// The consent log.
+    pub log: ConsentLog,
+    /// How often a network may decide.
+    pub decisions: Limiter,
+    /// How often a network may come to the gate's other own paths.
+    pub own_requests: Limiter,
+    /// What pages were seen to carry: for `--observe` and for the demo's live page.
+    pub seen: seen::Sender,
+    keys: Keys,
+    snapshot: ArcSwap<Snapshot>,
+}
+
+/// Policy and notices that belong together: built whole, swapped whole.
+pub struct Snapshot {
+    /// The compiled policy.
+    pub policy: Arc<Policy>,
+    /// Every notice of that policy, and the gate's own pages.
+    pub notices: Notices,
+    /// A hash over everything in both that changes a page.
+    fingerprint: Hash,
+}
+
+impl Snapshot {
+    /// Puts together what belongs together.
+    pub fn new(policy: Policy, notices: Notices) -> Self {
+        let mut text = policy.revision().to_string();
+        for hash in policy.source_hashes().values().copied().chain(notices.notices().map(|notice| notice.hash)) {
+            text.push_str(&hash.to_string());
+        }
+        notices.asset_paths().for_each(|path| text.push_str(path));
+        Self { policy: Arc::new(policy), notices, fingerprint: Hash::of(text.as_bytes()) }
+    }
+
+    /// Equal where nothing that changes a page is different.
+    pub fn fingerprint(&self) -> Hash {
+        self.fingerprint
+    }
+}
+
+impl Site {
+    /// A site that is ready for requests.
+    pub fn new(config: Config, keys: Keys, log: ConsentLog, snapshot: Snapshot) -> Self {
+        Self {
+            decisions: Limiter::per_minute(config.limits.decisions_per_minute),
+            own_requests: Limiter::per_minute(config.limits.own_requests_per_minute),
+            seen: seen::channel(),
+            config,
+            log,
+            keys,
+            snapshot: ArcSwap::from_pointee(snapshot),
+        }
+    }
+
+    /// The policy and notices in force now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Swaps policy and notices whole; requests under way keep the ones they began with.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+}
+
+/// One request's view: taken once, at the top.
+pub struct Ctx {
+    /// What it shares with the others.
+    pub site: Arc<Site>,
+    /// The policy and notices it is answered under.
+    pub snapshot: Arc<Snapshot>,
+    /// When it came.
+    pub now: Timestamp,
+    /// Who asks, under which name.
+    pub front: Front,
+    /// What the visitor has decided, if that is on record and still holds.
+    pub state: Option<VisitorState>,
+    /// What is allowed for it.
+    pub grants: Grants,
+    /// `Sec-GPC: 1` (W3C Global Privacy Control: only the exact value counts).
+    pub gpc: bool,
+}
+
+impl Ctx {
+    /// Opens the view of a request.
+    pub fn open(site: Arc<Site>, front: Front, headers: &HeaderMap, now: Timestamp) -> Self {
+        let snapshot = site.snapshot();
+        let policy = &snapshot.policy;
+        let expected =
+            cookie::Expected { site: &front.host, regime: &policy.regime().id, revision: &policy.revision().0.short(), now };
+        let state = cookie::decode(&site.keys, cookie_values(headers, cookie_name(&front)), &expected);
+        let grants = grants_of(policy, state.as_ref());
+        let gpc = headers.get_all(&SEC_GPC).iter().any(|value| value.as_bytes() == b"1");
+        Self { site, snapshot, now, front, state, grants, gpc }
+    }
+
+    /// The policy in force for this request.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.snapshot.policy
+    }
+
+    /// The notices in force for this request.
+    pub fn notices(&self) -> &Notices {
+        &self.snapshot.notices
+    }
+
+    /// The language of the request's notices.
+    pub fn language(&self, headers: &HeaderMap) -> &Language {
+        self.notices().negotiate(wire::single(headers, &header::ACCEPT_LANGUAGE))
+    }
+
+    /// `https://host/_consent`: absolute, since a page's `<base>` would take a relative address elsewhere.
+    pub fn prefix_url(&self) -> String {
+        format!("{}{}", self.front.origin.as_str().trim_end_matches('/'), self.site.config.prefix)
+    }
+
+    /// A notice token for this site and day.
+    pub fn notice_token(&self, notice: Hash, layer: token::Layer) -> String {
+        token::mint(&self.site.keys, &self.front.host, token::Shown { notice, layer }, self.now)
+    }
+
+    /// What a notice token says, if it is valid here and names a notice of the policy in force.
+    pub fn shown(&self, token: &str) -> Option<token::Shown> {
+        let shown = token::verify(&self.site.keys, &self.front.host, token, self.now)?;
+        self.notices().find(&shown.notice).map(|_| shown)
+    }
+
+    /// Names the variant of a page this request gets: pages differ by policy, grants, notice and language.
+    pub fn variant(&self, parts: &[&str]) -> Hash {
+        let decided_at = self.state.as_ref().map(|state| state.decided_at);
+        let mut text = format!("{}\0{:?}\0{decided_at:?}", self.snapshot.fingerprint, self.grants);
+        for part in parts {
+            text.push('\0');
+            text.push_str(part);
+        }
+        Hash::of(text.as_bytes())
+    }
+
+    /// Until when a decision made now holds: calendar months, as the regime says.
+    pub fn expires_at(&self) -> Timestamp {
+        let months = i64::try_from(self.policy().regime().decision_months).unwrap_or(6);
+        let later = TimeZone::UTC.to_datetime(self.now).checked_add(months.months());
+        later.ok().and_then(|later| TimeZone::UTC.to_timestamp(later).ok()).unwrap_or(self.now)
+    }
+
+    /// The `Set-Cookie` of a decision. It takes the proof that its record is durable.
+    pub fn mint(&self, _recorded: &Recorded, state: &VisitorState) -> HeaderValue {
+        let value = cookie::encode(&self.site.keys, state);
+        let seconds = state.expires_at.as_second() - self.now.as_second();
+        self.set_cookie(&value, seconds)
+    }
+
+    /// The `Set-Cookie` that ends any earlier decision.
+    pub fn expire(&self) -> HeaderValue {
+        self.set_cookie("", 0)
+    }
+
+    fn set_cookie(&self, value: &str, max_age_s: i64) -> HeaderValue {
+        // None with Secure: a cross-site POST return (3-D Secure, SAML) carries no Lax cookie, and
+        // decisions are checked by origin (traps: SameSite).
+        let same_site = if self.front.is_https() { "SameSite=None; Secure" } else { "SameSite=Lax" };
+        let line = format!("{}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; {same_site}", cookie_name(&self.front));
+        HeaderValue::from_str(&line).expect("a cookie of base64url and attributes is a header value")
+    }
+}
+
+/// A new pseudonym: 128 random bits, derived from nothing.
+pub fn new_subject() -> Result<SubjectId, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(SubjectId(bytes))
+}
+
+fn cookie_name(front: &Front) -> &'static str {
+    if front.is_https() { COOKIE_HTTPS } else { COOKIE_HTTP }
+}
+
+/// Every value of a cookie in the request (RFC 6265, 5.4).
+fn cookie_values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    pairs.filter_map(|pair| pair.trim().split_once('=')).filter(move |(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// The visitor's recorded decision, else what the regime grants without one.
+fn grants_of(policy: &Policy, state: Option<&VisitorState>) -> Grants {
+    state.map_or_else(|| policy.undecided(), |state| grants_for(policy, &state.purposes, &state.vendors))
+}
+
+/// Grants of purposes and exceptions by id, with what needs no consent.
+pub fn grants_for(policy: &Policy, purposes: &BTreeSet<String>, vendors: &BTreeMap<String, bool>) -> Grants {
+    let mut grants = policy.undecided();
+    purposes.iter().filter_map(|id| policy.purpose(id)).for_each(|purpose| grants.purposes.insert(purpose));
+    for (id, granted) in vendors {
+        if let Some(vendor) = policy.vendor(id) {
+            if *granted { grants.allowed.insert(vendor) } else { grants.denied.insert(vendor) }
+        }
+    }
+    grants
+}

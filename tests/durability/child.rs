@@ -1,0 +1,185 @@
+//! The process under test where no gate is needed: this very test program, started again with a
+//! variable set. It opens a log and appends, one decision at a time, and says how each went.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use consentry::{
+    consent_log::{
+        ConsentLog, Kind, Layer, LogError, Method, NoticeLeaf, Options, PolicyLeaf, Record, Recorded, Synchronous, record_id,
+    },
+    vocab::{Hash, PolicyRevision, SubjectId},
+};
+use jiff::Timestamp;
+
+/// What the child does.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// Appends until the first failure and then tries five times more.
+    Append,
+    /// Like `Append`, but lifts its limit on file sizes after the first failure.
+    AppendAndLift,
+    /// Answers HTTP: each request is one decision.
+    Serve(Synchronous),
+}
+
+const ROLE: &str = "DURABILITY_ROLE";
+const DIR: &str = "DURABILITY_DIR";
+
+/// How many decisions an appending child makes when nothing fails.
+pub(crate) const DECISIONS: usize = 24;
+
+/// The command that starts a child, to be put behind a tracer or a shell.
+pub(crate) fn command(role: Role, dir: &Path) -> (PathBuf, Vec<String>, Vec<(&'static str, String)>) {
+    let role = match role {
+        Role::Append => "append",
+        Role::AppendAndLift => "lift",
+        Role::Serve(Synchronous::Full) => "serve",
+        Role::Serve(Synchronous::Off) => "serve-unflushed",
+    };
+    let arguments = ["--exact", "child::as_a_child", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec();
+    let exe = env::current_exe().expect("this program");
+    (exe, arguments, vec![(ROLE, role.to_owned()), (DIR, dir.display().to_string())])
+}
+
+/// What an appending child said: `ack <id>` or `err <why>`, a line each, in order.
+pub(crate) fn said(mut under: Command, role: Role, dir: &Path) -> Vec<(bool, String)> {
+    let (exe, arguments, variables) = command(role, dir);
+    under.arg(exe).args(arguments).envs(variables).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let output = under.output().expect("strace and a shell are installed: see tests/run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = |line: &str| {
+        let (word, rest) = line.split_once(' ')?;
+        matches!(word, "ack" | "err").then(|| (word == "ack", rest.to_owned()))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Not a test: the entry of the child. Without the variable there is nothing to do.
+#[test]
+fn as_a_child() {
+    let Ok(role) = env::var(ROLE) else { return };
+    let dir = PathBuf::from(env::var_os(DIR).expect("a child is told its folder"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        match role.as_str() {
+            "append" => append(&dir, || {}).await,
+            "lift" => append(&dir, lift).await,
+            "serve" => serve(&dir, Synchronous::Full).await,
+            "serve-unflushed" => serve(&dir, Synchronous::Off).await,
+            other => panic!("no such role: {other}"),
+        }
+    });
+}
+
+async fn append(dir: &Path, after_failure: impl Fn()) {
+    let mut say = std::io::stdout();
+    let mut failures = 0;
+    // On a line of its own: the test harness writes without an end of line.
+    writeln!(say).expect("standard output");
+    let log = match ConsentLog::open(dir, options(Synchronous::Full)) {
+        Ok(log) => log,
+        Err(error) => return writeln!(say, "err {error}").expect("standard output"),
+    };
+    for nth in 0..DECISIONS {
+        match one(&log, nth).await {
+            Ok(recorded) => writeln!(say, "ack {}", recorded.id()),
+            Err(error) => {
+                failures += 1;
+                if failures == 1 {
+                    after_failure();
+                }
+                writeln!(say, "err {error}")
+            }
+        }
+        .expect("standard output");
+        if failures == 6 {
+            break;
+        }
+    }
+    log.close().await;
+}
+
+/// A decision on a notice of its own, large enough that the write-ahead log is checkpointed on the way.
+async fn one(log: &ConsentLog, nth: usize) -> Result<Recorded, LogError> {
+    let html = format!("<p>{nth}</p>").repeat(30_000);
+    let sha256 = Hash::of(html.as_bytes());
+    log.ensure_policy(&policy()).await?;
+    log.ensure_notice(NoticeLeaf { sha256, json: "{}".to_owned(), html }).await?;
+    log.append(record(sha256)).await
+}
+
+fn lift() {
+    let pid = std::process::id().to_string();
+    let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().expect("prlimit is installed");
+    assert!(lifted.success());
+}
+
+/// Serves the simplest HTTP there is; says its port first. Ends when it is killed.
+async fn serve(dir: &Path, synchronous: Synchronous) {
+    let log = ConsentLog::open(dir, options(synchronous)).expect("a log");
+    one(&log, 0).await.expect("a decision");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    writeln!(std::io::stdout(), "\nport {}", listener.local_addr().expect("an address").port()).expect("standard output");
+    for stream in listener.incoming() {
+        answer(&log, stream.expect("a connection")).await;
+    }
+}
+
+async fn answer(log: &ConsentLog, mut stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line).expect("a head") > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a length");
+        }
+        line.clear();
+    }
+    reader.read_exact(&mut vec![0; length]).expect("a body");
+    let recorded = one(log, 0).await.expect("a decision");
+    let body = format!("{{\"record\":\"{}\"}}", recorded.id());
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    stream.write_all(answer.as_bytes()).expect("an answer");
+}
+
+fn options(synchronous: Synchronous) -> Options {
+    Options { reserve_bytes: 0, synchronous, ..Options::default() }
+}
+
+fn policy() -> PolicyLeaf {
+    let canonical = "{}".to_owned();
+    PolicyLeaf { revision: PolicyRevision(Hash::of(canonical.as_bytes())), canonical, source_hashes: BTreeMap::new() }
+}
+
+fn record(notice: Hash) -> Record {
+    let time = Timestamp::now();
+    Record {
+        id: record_id(time),
+        prev: None,
+        kind: Kind::Given,
+        time,
+        expires: time + jiff::SignedDuration::from_hours(24 * 180),
+        site: "127.0.0.1".to_owned(),
+        controller: "Theatre e.V.".to_owned(),
+        subject: Some(SubjectId([1; 16])),
+        notice,
+        policy: policy().revision,
+        language: "en".to_owned(),
+        layer: Layer::Banner,
+        method: Method::AcceptAll,
+        gpc: false,
+        purposes: BTreeMap::from([("marketing".to_owned(), true)]),
+        vendors: BTreeMap::new(),
+        jurisdiction: "EU".to_owned(),
+        regime: "eu".to_owned(),
+        browser: None,
+        enforced: policy().address(),
+        product: "0.1.0".to_owned(),
+    }
+}
