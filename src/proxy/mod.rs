@@ -4,6 +4,7 @@
 mod asked;
 mod hop;
 pub mod listen;
+mod page;
 pub mod pipeline;
 mod plan;
 pub mod progress;

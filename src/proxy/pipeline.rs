@@ -9,12 +9,12 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use jiff::Timestamp;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 use url::Url;
 
 use super::{
     asked::Asked,
-    hop,
+    hop, page,
     plan::{self, Plan},
     progress::Progress,
     tunnel,
@@ -22,13 +22,10 @@ use super::{
 };
 use crate::{
     config::{Limits, UpstreamHost},
-    consent::{safe_return, token},
     endpoint,
-    headers::{self, Conditionals, Origin, Sides, Variant, csp},
-    html::{self, BodyHead, Ending},
-    notice::{Fill, Layer},
-    site::{Ctx, Front, OWN_COOKIES, Seen, Site},
-    vocab::Verdict,
+    headers::{self, AcceptedCodings, Coding, Conditionals, Origin, Sides, Variant, csp},
+    html::{self, BodyHead},
+    site::{Ctx, Front, OWN_COOKIES, Site},
     wire::{self, Body, BodyError, Causes, Failure},
 };
 
@@ -43,7 +40,7 @@ pub struct Pipeline {
 
 /// How the gate treats a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Treatment {
+pub(super) enum Treatment {
     /// Tags are held, cookies are cut.
     Gate,
     /// Nothing is changed, what would be held is told.
@@ -53,21 +50,21 @@ enum Treatment {
 }
 
 /// A request on its way to the upstream, and what the answer has to be read with.
-struct Prepared {
-    head: request::Parts,
-    asked: Asked,
-    treatment: Treatment,
-    /// The visitor's `Accept-Encoding`.
-    accept_encoding: Option<String>,
-    variant: Variant,
-    conditionals: Conditionals,
+pub(super) struct Prepared {
+    pub(super) head: request::Parts,
+    pub(super) asked: Asked,
+    pub(super) treatment: Treatment,
+    /// What the visitor can decode.
+    pub(super) accepted: AcceptedCodings,
+    pub(super) variant: Variant,
+    pub(super) conditionals: Conditionals,
     /// The language of its notices.
-    language: String,
+    pub(super) language: String,
     /// Names of ungranted vendors' cookies that the visitor's browser sent.
-    cut: Vec<String>,
-    sides: Option<Sides>,
+    pub(super) cut: Vec<String>,
+    pub(super) sides: Option<Sides>,
     /// The page's address as the visitor sees it.
-    address: Url,
+    pub(super) address: Url,
 }
 
 impl Pipeline {
@@ -127,7 +124,7 @@ impl Pipeline {
     fn prepare(&self, ctx: &Ctx, mut head: request::Parts, peer: SocketAddr) -> Result<Prepared, Failure> {
         let asked = Asked::of(&head.method, &head.headers);
         let treatment = self.treatment(head.uri.path());
-        let accept_encoding = wire::single(&head.headers, &header::ACCEPT_ENCODING).map(str::to_owned);
+        let accepted = headers::accepted(&head.headers);
         let language = ctx.language(&head.headers).tag().to_owned();
         let variant = Variant::new(&ctx.variant(&[&language, if asked.top_level { "top" } else { "part" }]));
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -150,7 +147,7 @@ impl Pipeline {
         if treatment != Treatment::Exempt {
             headers::limit_accept_encoding(&mut head.headers);
         }
-        Ok(Prepared { head, asked, treatment, accept_encoding, language, variant, conditionals, cut, sides, address })
+        Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides, address })
     }
 
     fn treatment(&self, path: &str) -> Treatment {
@@ -248,15 +245,15 @@ impl Pipeline {
         body: Body,
     ) -> Result<Response<Body>, Failure> {
         let observe = prepared.treatment == Treatment::Observe;
-        let page = page(ctx, &prepared, &head.headers)?;
+        let page = page::page(ctx, &prepared, &head.headers)?;
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let body_head = BodyHead {
             content_type: text(header::CONTENT_TYPE),
             content_encoding: text(header::CONTENT_ENCODING),
-            accept_encoding: prepared.accept_encoding.as_deref(),
+            answer_encoding: answer_encoding(&prepared, &head.headers),
         };
-        let on_end = on_end(ctx, &prepared, observe);
-        let gated = html::gate_body(body, body_head, page, limits(&self.site.config.limits), on_end).await;
+        let on_end = page::on_end(ctx, &prepared, observe);
+        let gated = html::gate_body(body, body_head, page, page::limits(&self.site.config.limits), on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
 
         match gated.content_encoding {
@@ -271,7 +268,7 @@ impl Pipeline {
         if !observe {
             mark(&mut head.headers, &prepared);
             if prepared.asked.top_level {
-                csp::amend_headers(&mut head.headers, &needs(ctx)?);
+                csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
                 let leftover = headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https());
                 for line in leftover {
                     head.headers.append(header::SET_COOKIE, line);
@@ -282,104 +279,18 @@ impl Pipeline {
     }
 }
 
+/// The coding a page is sent on in: the cheapest for its size that the visitor takes. A page that came
+/// uncompressed stays so: the site may have its reason (BREACH).
+fn answer_encoding(prepared: &Prepared, head: &HeaderMap) -> Option<&'static str> {
+    let written = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Identity];
+    let came_coded = head.contains_key(header::CONTENT_ENCODING);
+    came_coded.then(|| prepared.accepted.best(&written)).flatten().map(Coding::token)
+}
+
 /// The head of a page that is this visitor's variant.
 fn mark(head: &mut HeaderMap, prepared: &Prepared) {
     headers::mark_variant(head, &prepared.variant);
     headers::append_vary(head, &["Cookie", "Accept-Language", "Accept-Encoding"]);
-}
-
-/// What the engine needs to know about this page of this visitor.
-fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Page, Failure> {
-    let mut nonce = [0; 8];
-    getrandom::fill(&mut nonce).map_err(|error| Failure::Internal(error.to_string()))?;
-    let nonce = format!("{:016x}", u64::from_be_bytes(nonce));
-    // Where no vendor is declared there is nothing to ask for.
-    let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level && !ctx.policy().declared().is_empty();
-    let (head, body) = if with_notice { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
-    let needs = needs(ctx)?;
-    Ok(html::Page {
-        policy: Arc::clone(ctx.policy()),
-        grants: ctx.grants,
-        base: prepared.address.clone(),
-        nonce,
-        head,
-        body,
-        amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
-        observe: prepared.treatment == Treatment::Observe,
-    })
-}
-
-/// Style and script for the head; for the body the banner, or after a decision the way back to it.
-fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (String, String) {
-    let notices = ctx.notices();
-    let language = notices.negotiate(Some(&prepared.language));
-    let prefix_url = ctx.prefix_url();
-    let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
-    let csp_nonce = csp::page_nonce(headers);
-    let decided_at = ctx.state.as_ref().map(|state| state.decided_at.to_string());
-    let return_to = return_to(ctx, prepared);
-    let fill = Fill {
-        prefix_url: &prefix_url,
-        token: &token,
-        return_to: &return_to,
-        gate_nonce: nonce,
-        csp_nonce: csp_nonce.as_deref(),
-        decided_at: decided_at.as_deref(),
-    };
-    let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
-    (notices.head(&fill), body)
-}
-
-/// The page itself; the answer to a POST is no place to come back to.
-fn return_to(ctx: &Ctx, prepared: &Prepared) -> String {
-    let target = &prepared.address[url::Position::BeforePath..url::Position::AfterQuery];
-    let place = (prepared.head.method != Method::POST).then(|| safe_return(target, &ctx.front.origin, &ctx.site.config.prefix));
-    place.flatten().unwrap_or_else(|| "/".to_owned())
-}
-
-fn needs(ctx: &Ctx) -> Result<csp::Needs, Failure> {
-    let own = Url::parse(&ctx.prefix_url()).map_err(|_| Failure::Internal("the prefix is no address".to_owned()))?;
-    Ok(csp::Needs::new(&own, "consentry"))
-}
-
-/// Tells what the page carried, once it is over.
-fn on_end(ctx: &Ctx, prepared: &Prepared, observe: bool) -> html::OnEnd {
-    let (site, policy) = (Arc::clone(&ctx.site), Arc::clone(ctx.policy()));
-    let path = prepared.address.path().to_owned();
-    Box::new(move |report, ending| {
-        if let Ending::Cut(error) = ending {
-            error!(site = site.config.prefix, "a page was cut: {}", Causes(error));
-        }
-        let seen = Seen::page(&policy, &path, report);
-        debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");
-        if observe {
-            tell_observed(&path, &seen);
-        }
-        // Nobody may be listening.
-        let _ = site.seen.send(Arc::new(seen));
-    })
-}
-
-/// The loud part of a dry run.
-fn tell_observed(path: &str, seen: &Seen) {
-    let Seen::Page { tags, .. } = seen else { return };
-    for tag in tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
-        let (rules, element) = (tag.rules.join(" + "), tag.element.as_str());
-        info!(page = path, verdict = %tag.verdict, rules, element, "would not pass");
-    }
-}
-
-/// The engine's bounds, as `[limits]` names them.
-fn limits(limits: &Limits) -> html::Limits {
-    html::Limits {
-        hold_bytes_max: limits.script_hold_bytes as usize,
-        noscript_bytes_max: limits.noscript_hold_bytes as usize,
-        memory_bytes_max: limits.parser_memory_bytes as usize,
-        patches_max: limits.page_patches as usize,
-        decoded_bytes_max: limits.page_bytes,
-        decoded_ratio_max: limits.page_ratio,
-        ..html::Limits::default()
-    }
 }
 
 /// Everything in an answer's head that would let a vendor in.
