@@ -92,8 +92,8 @@ pub(super) struct Batch {
     attributes: Vec<Attribute>,
     /// From where on namespaces are doubtful.
     pub(super) doubtful_from: Option<usize>,
-    /// Whether namespaces are known to be wrong.
-    pub(super) unreadable: bool,
+    /// From where on namespaces are known to be wrong.
+    pub(super) unreadable_from: Option<usize>,
 }
 
 impl Batch {
@@ -181,7 +181,7 @@ impl Locator {
         let mut log = lock(&self.log);
         std::mem::swap(batch, &mut log.batch);
         batch.doubtful_from = log.doubtful_from;
-        batch.unreadable = log.mixed_foreign.is_some();
+        batch.unreadable_from = log.mixed_foreign;
     }
 }
 

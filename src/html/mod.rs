@@ -138,19 +138,21 @@ pub struct TagReport {
 #[non_exhaustive]
 pub enum GateError {
     /// The parser's memory limit.
-    #[error("the page needs more than {max} bytes to be read; raise the limit `memory_bytes_max`, or exempt the path")]
+    #[error("the page needs more than {max} bytes to be read; raise `parser_memory_bytes` in [limits], or exempt the path")]
     Memory {
         /// The limit.
         max: usize,
     },
     /// A piece that is read apart is too long.
-    #[error("a noscript, or text in a select, is longer than {max} bytes; raise the limit `noscript_bytes_max`, or shorten it")]
+    #[error(
+        "a noscript, or text in a select, is longer than {max} bytes; raise `noscript_hold_bytes` in [limits], or shorten it"
+    )]
     Noscript {
         /// The limit.
         max: usize,
     },
     /// An inline script beyond all measure.
-    #[error("an inline script is longer than {max} bytes; raise the limit `memory_bytes_max`, or serve it as a file")]
+    #[error("an inline script is longer than {max} bytes; raise `parser_memory_bytes` in [limits], or serve it as a file")]
     Script {
         /// The limit.
         max: usize,
@@ -158,14 +160,17 @@ pub enum GateError {
     /// Pieces inside pieces.
     #[error("a noscript inside a noscript inside a noscript; write it flat, or exempt the path")]
     Nesting,
-    /// Browsers disagree on where text ends.
+    /// Browsers disagree, or the parser cannot be sure, on what is text and what is markup.
     #[error(
-        "browsers disagree on what is text and what is markup here: a script inside svg that contains its own end tag, or \
-         plaintext inside a select; change the markup, or exempt the path"
+        "at byte {at} of the page it is not certain what is text and what is markup: look for a self-closed or nested svg or \
+         math around a script, style, title or CDATA section, or for plaintext in a select; change the markup, or exempt the path"
     )]
-    Ambiguous,
+    Ambiguous {
+        /// Offset in the decoded page.
+        at: usize,
+    },
     /// Too many changes.
-    #[error("the page needs more than {max} changes; raise the limit `patches_max`, or exempt the path")]
+    #[error("the page needs more than {max} changes; raise `page_patches` in [limits], or exempt the path")]
     Patches {
         /// The limit.
         max: usize,

@@ -48,7 +48,7 @@ pub(super) fn document(outer: &Walker, value: &[u8], findings: &mut Findings) ->
     let mut walker = Walker::new(ctx, Setting::Srcdoc, outer.depth + 1);
     match walk(&mut walker, View { bytes: text.as_bytes(), base: 0 }, &mut inner) {
         Ok(()) => {}
-        Err(GateError::Nesting | GateError::Ambiguous | GateError::Noscript { .. }) => return Ok((Hits::none(), true)),
+        Err(GateError::Nesting | GateError::Ambiguous { .. } | GateError::Noscript { .. }) => return Ok((Hits::none(), true)),
         Err(fault) => return Err(fault),
     }
     findings.report.poisoned += inner.report.poisoned;

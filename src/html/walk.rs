@@ -104,8 +104,8 @@ impl Walker {
                 Event::End(end) => self.end(view, end, findings)?,
             }
         }
-        if batch.unreadable {
-            return Err(GateError::Ambiguous);
+        if let Some(at) = batch.unreadable_from {
+            return Err(GateError::Ambiguous { at });
         }
         findings.check(&self.ctx.limits)
     }
@@ -114,7 +114,7 @@ impl Walker {
     pub(super) fn advance(&mut self, view: View<'_>, safe: usize, findings: &mut Findings) -> Result<(), GateError> {
         if let Some(doubt) = &mut self.doubt {
             doubt.start = doubt.start.max(doubt.end.saturating_sub(SECTION_BYTES));
-            no_section_in(view.get(doubt.start..safe.max(doubt.end)), doubt.len())?;
+            no_section_in(view, doubt.start..safe.max(doubt.end), doubt.len())?;
             doubt.end = safe.max(doubt.end);
         }
         for open in &mut self.open {
@@ -178,7 +178,7 @@ impl Walker {
         let element = Element { view, tag, start, name_end, attributes };
         if start.doubtful && tag.reads_differently() {
             if !start.has_content {
-                return Err(GateError::Ambiguous);
+                return Err(GateError::Ambiguous { at: start.span.start });
             }
             self.push(&element, Awaits::SameEnd);
         }
@@ -188,7 +188,7 @@ impl Walker {
             Tag::Noscript => self.push(&element, Awaits::Noscript),
             Tag::RawText if start.second_reading => self.push(&element, Awaits::SecondReading),
             Tag::RawText => {}
-            Tag::Plaintext if start.second_reading => return Err(GateError::Ambiguous),
+            Tag::Plaintext if start.second_reading => return Err(GateError::Ambiguous { at: start.span.start }),
             Tag::Plaintext => {}
             Tag::Base => self.base(&element),
             Tag::Script => self.script(&element, findings)?,
@@ -368,7 +368,7 @@ impl Walker {
             Awaits::SameEnd => {
                 no_end_in(view, open.at, text)?;
                 if !end.is_empty() && !is_own(view, &open, &end) {
-                    return Err(GateError::Ambiguous);
+                    return Err(GateError::Ambiguous { at: open.at });
                 }
             }
             Awaits::Cut => {
@@ -426,7 +426,7 @@ fn overflow(ctx: &Context, setting: Setting, open: &mut Open, view: View<'_>, fi
     }
     if open.foreign {
         // What ends it depends on the namespace, and a parser can be wrong about that.
-        return Err(GateError::Ambiguous);
+        return Err(GateError::Ambiguous { at: open.at });
     }
     let bytes = view.get(open.content..open.content + ctx.limits.hold_bytes_max);
     let mut scanner = ctx.page.policy.inline_scanner();
@@ -484,7 +484,7 @@ fn no_end_in(view: View<'_>, element: usize, text: Range<usize>) -> Result<(), G
         let rest = text[at..].strip_prefix(b"</").and_then(|rest| rest.get(..name.len()));
         rest.is_some_and(|found| found.eq_ignore_ascii_case(name))
     };
-    if memchr::memchr_iter(b'<', text).any(ends) { Err(GateError::Ambiguous) } else { Ok(()) }
+    if memchr::memchr_iter(b'<', text).any(ends) { Err(GateError::Ambiguous { at: element }) } else { Ok(()) }
 }
 
 const SECTION: &[u8] = b"<![CDATA[";
@@ -495,11 +495,12 @@ const SECTION_BYTES: usize = SECTION.len() + 8;
 /// A CDATA section is one only in foreign content. Where that is doubtful it must not occur, unless it
 /// is commented out as XHTML pages do in scripts and styles. The first `seen` bytes were searched
 /// before.
-fn no_section_in(text: &[u8], seen: usize) -> Result<(), GateError> {
+fn no_section_in(view: View<'_>, range: Range<usize>, seen: usize) -> Result<(), GateError> {
+    let text = view.get(range.clone());
     let new = memchr::memmem::find_iter(text, SECTION).filter(|at| at + SECTION.len() > seen);
     for at in new {
         if !matches!(text[..at].trim_ascii_end(), [.., b'/' | b'*']) {
-            return Err(GateError::Ambiguous);
+            return Err(GateError::Ambiguous { at: range.start + at });
         }
     }
     Ok(())

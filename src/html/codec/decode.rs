@@ -20,7 +20,7 @@ pub(in crate::html) struct DecoderLimits {
 pub enum DecodeError {
     /// It decodes to more than it may.
     #[error(
-        "the body decodes to more than {bytes_max} bytes, or to more than {ratio_max} times its size; raise the limits, or exempt the path"
+        "the body decodes to more than {bytes_max} bytes, or to more than {ratio_max} times its size; raise `page_bytes` or `page_ratio` in [limits], or exempt the path"
     )]
     Bomb {
         /// The limit in bytes.
