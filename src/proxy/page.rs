@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 use url::Url;
 
 use super::pipeline::{Prepared, Treatment};
@@ -74,12 +74,15 @@ pub(super) fn needs(ctx: &Ctx) -> Result<csp::Needs, Failure> {
 }
 
 /// Tells what the page carried, once it is over.
-pub(super) fn on_end(ctx: &Ctx, prepared: &Prepared, observe: bool) -> html::OnEnd {
+pub(super) fn on_end(ctx: &Ctx, prepared: &Prepared) -> html::OnEnd {
+    let observe = prepared.treatment == Treatment::Observe;
     let (site, policy) = (Arc::clone(&ctx.site), Arc::clone(ctx.policy()));
     let path = prepared.address.path().to_owned();
     Box::new(move |report, ending| {
-        if let Ending::Cut(error) = ending {
-            error!(site = site.config.prefix, "a page was cut: {}", Causes(error));
+        match ending {
+            Ending::Cut(error) if observe => warn!(page = path, "this page would be cut: {}", Causes(error)),
+            Ending::Cut(error) => error!(page = path, "a page was cut: {}", Causes(error)),
+            Ending::Complete | Ending::Left => {}
         }
         let seen = Seen::page(&policy, &path, report);
         debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");

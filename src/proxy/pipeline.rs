@@ -14,7 +14,9 @@ use url::Url;
 
 use super::{
     asked::Asked,
-    hop, page,
+    hop,
+    observe::{self, Observed},
+    page,
     plan::{self, Plan},
     progress::Progress,
     tunnel,
@@ -244,16 +246,18 @@ impl Pipeline {
         mut head: response::Parts,
         body: Body,
     ) -> Result<Response<Body>, Failure> {
-        let observe = prepared.treatment == Treatment::Observe;
         let page = page::page(ctx, &prepared, &head.headers)?;
+        let limits = page::limits(&self.site.config.limits);
+        let on_end = page::on_end(ctx, &prepared);
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let body_head = BodyHead {
-            content_type: text(header::CONTENT_TYPE),
-            content_encoding: text(header::CONTENT_ENCODING),
-            answer_encoding: answer_encoding(&prepared, &head.headers),
-        };
-        let on_end = page::on_end(ctx, &prepared, observe);
-        let gated = html::gate_body(body, body_head, page, page::limits(&self.site.config.limits), on_end).await;
+        let (content_type, content_encoding) = (text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
+        if prepared.treatment == Treatment::Observe {
+            let observed =
+                Observed { content_type: content_type.map(str::to_owned), content_encoding: content_encoding.map(str::to_owned) };
+            return Ok(Response::from_parts(head, observe::tap(body, observed, page, limits, on_end)));
+        }
+        let body_head = BodyHead { content_type, content_encoding, answer_encoding: answer_encoding(&prepared, &head.headers) };
+        let gated = html::gate_body(body, body_head, page, limits, on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
 
         match gated.content_encoding {
@@ -265,14 +269,11 @@ impl Pipeline {
             _ => head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         };
         head.headers.remove(header::CONTENT_LENGTH);
-        if !observe {
-            mark(&mut head.headers, &prepared);
-            if prepared.asked.top_level {
-                csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
-                let leftover = headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https());
-                for line in leftover {
-                    head.headers.append(header::SET_COOKIE, line);
-                }
+        mark(&mut head.headers, &prepared);
+        if prepared.asked.top_level {
+            csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
+            for line in headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https()) {
+                head.headers.append(header::SET_COOKIE, line);
             }
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
