@@ -72,7 +72,7 @@ limits! {
     /// Decisions a client network may post in a minute; 0: no limit.
     decisions_per_minute: 60 in 0..=1_000_000;
     /// Requests a client network may make to the gate's other own paths in a minute; 0: no limit.
-    own_requests_per_minute: 600 in 0..=1_000_000;
+    own_requests_per_minute: 6_000 in 0..=1_000_000;
     /// Bytes of a posted decision.
     decision_bytes: 65_536 in 1_024..=1_048_576;
     /// Connections from visitors at a time.

@@ -1,6 +1,13 @@
 //! The way of one request, to be read downward. Branches are here and nowhere else.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
@@ -38,6 +45,8 @@ pub struct Pipeline {
     /// The upstream's `Host`.
     authority: HeaderValue,
     origin: Origin,
+    /// Whether the operator was told of a proxy in front that is not trusted.
+    told_of_proxy: AtomicBool,
 }
 
 /// How the gate treats a path.
@@ -75,7 +84,7 @@ impl Pipeline {
         let origin = Origin::of(url).ok_or("the upstream is no http or https URL")?;
         let authority = url.as_str().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let authority = HeaderValue::from_str(authority).map_err(|_| "the upstream's name is no header value")?;
-        Ok(Self { site, upstream, authority, origin })
+        Ok(Self { site, upstream, authority, origin, told_of_proxy: AtomicBool::new(false) })
     }
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
@@ -104,6 +113,7 @@ impl Pipeline {
             return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
         }
         let front = Front::of(&req, peer.ip(), &self.site.config.trusted_proxies)?;
+        self.tell_of_proxy(&front, req.headers(), peer);
         let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
         let path = req.uri().path().to_owned();
         if let Some(own) = endpoint::own_path(&path, &self.site.config.prefix) {
@@ -150,6 +160,25 @@ impl Pipeline {
             headers::limit_accept_encoding(&mut head.headers);
         }
         Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides, address })
+    }
+
+    /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the
+    /// commonest mistake when the gate is placed, told once.
+    fn tell_of_proxy(&self, front: &Front, headers: &HeaderMap, peer: SocketAddr) {
+        let near = match peer.ip().to_canonical() {
+            IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+        };
+        if near
+            && !front.trusted
+            && headers.contains_key(wire::X_FORWARDED_FOR)
+            && !self.told_of_proxy.swap(true, Ordering::Relaxed)
+        {
+            let proxy = peer.ip().to_canonical();
+            warn!(
+                "requests come through a proxy at {proxy} that is not believed: add it to [server] trusted_proxies, or limits count all visitors as one"
+            );
+        }
     }
 
     fn treatment(&self, path: &str) -> Treatment {
