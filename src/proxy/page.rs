@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use tracing::{debug, error, info, warn};
 use url::Url;
 
-use super::pipeline::{Prepared, Treatment};
+use super::pipeline::{Prepared, Treatment, random};
 use crate::{
     config::Limits,
     consent::{safe_return, token},
@@ -21,9 +21,7 @@ use crate::{
 
 /// What the engine needs to know about this page of this visitor.
 pub(super) fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Page, Failure> {
-    let mut nonce = [0; 8];
-    getrandom::fill(&mut nonce).map_err(|error| Failure::Internal(error.to_string()))?;
-    let nonce = format!("{:016x}", u64::from_be_bytes(nonce));
+    let nonce = format!("{:016x}", random().map_err(|error| Failure::Internal(error.to_string()))?);
     // Where no vendor is declared there is nothing to ask for.
     let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level && !ctx.policy().declared().is_empty();
     let (head, body) = if with_notice { notice(ctx, prepared, headers, &nonce) } else { Default::default() };

@@ -35,7 +35,7 @@ use crate::{
     headers::{self, AcceptedCodings, Coding, Conditionals, Origin, Sides, Variant, csp},
     html::{self, BodyHead},
     site::{Ctx, Front, OWN_COOKIES, Site},
-    wire::{self, Body, BodyError, Causes, Failure},
+    wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
 /// Everything a request passes through.
@@ -45,6 +45,8 @@ pub struct Pipeline {
     /// The upstream's `Host`.
     authority: HeaderValue,
     origin: Origin,
+    /// This process in `CDN-Loop`.
+    mark: HeaderValue,
     /// Whether the operator was told of a proxy in front that is not trusted.
     told_of_proxy: AtomicBool,
 }
@@ -84,7 +86,10 @@ impl Pipeline {
         let origin = Origin::of(url).ok_or("the upstream is no http or https URL")?;
         let authority = url.as_str().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let authority = HeaderValue::from_str(authority).map_err(|_| "the upstream's name is no header value")?;
-        Ok(Self { site, upstream, authority, origin, told_of_proxy: AtomicBool::new(false) })
+        let mark =
+            HeaderValue::from_str(&format!("consentry-{:016x}", random().map_err(|_| "the system gives no random bytes")?));
+        let mark = mark.map_err(|_| "hex digits are a header value")?;
+        Ok(Self { site, upstream, authority, origin, mark, told_of_proxy: AtomicBool::new(false) })
     }
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
@@ -134,6 +139,9 @@ impl Pipeline {
 
     /// Everything that changes in a request's head, in order.
     fn prepare(&self, ctx: &Ctx, mut head: request::Parts, peer: SocketAddr) -> Result<Prepared, Failure> {
+        if head.headers.get_all(CDN_LOOP).iter().any(|mark| mark == self.mark) {
+            return Err(Failure::Loop);
+        }
         let asked = Asked::of(&head.method, &head.headers);
         let treatment = self.treatment(head.uri.path());
         let accepted = headers::accepted(&head.headers);
@@ -147,6 +155,7 @@ impl Pipeline {
         hop::strip(&mut head.headers);
         head.headers.remove(header::EXPECT);
         ctx.front.forward(&mut head.headers, peer.ip());
+        head.headers.append(CDN_LOOP, self.mark.clone());
         let sides = self.localize(ctx, &mut head.headers);
         let cut = match treatment {
             Treatment::Gate => headers::cut_request_cookies(&mut head.headers, ctx.policy(), &ctx.grants, &OWN_COOKIES),
@@ -337,6 +346,13 @@ fn filter_head(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
     if !cookies.is_empty() || !cut.is_empty() {
         debug!(cookies = cookies.len(), headers = cut.len(), "cut from a head");
     }
+}
+
+/// 64 random bits.
+pub(super) fn random() -> Result<u64, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 /// The head that goes to the upstream; the original stays for reading the answer.
