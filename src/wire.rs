@@ -68,7 +68,7 @@ pub enum Failure {
     #[error("the request's body came too slowly")]
     SlowRequest,
     /// A decision that did not come from the site's own pages.
-    #[error("cross-site decision refused: {0}")]
+    #[error("only this site's own pages decide: {0}; a program sends the site's own Origin")]
     CrossSite(&'static str),
     /// An own path that does not exist.
     #[error("no such path of the gate")]

@@ -215,7 +215,7 @@ fn read_upstream(root: &mut Section<'_>, config: &mut Config) {
 
 /// An upstream is a scheme, a host and a port, and nothing else.
 pub fn parse_upstream(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text).map_err(|_| "the upstream is no URL")?;
+    let url = Url::parse(text).map_err(|_| "the upstream is no URL: write http:// or https:// in front")?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("the upstream is no http or https URL");
     }
