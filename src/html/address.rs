@@ -131,13 +131,33 @@ fn clean_query(raw: &[u8]) -> Option<Cow<'_, str>> {
     })
 }
 
+/// What a byte may be part of without a second look.
+const HOST: u8 = 1;
+const PATH: u8 = 2;
+
+/// A path's characters are those that the URL standard leaves as they are. No `%`: `%2e` is a dot.
+static CLEAN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        if c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.' {
+            table[byte] |= HOST;
+        }
+        if c.is_ascii_alphanumeric() || matches!(c, b'!' | b'$' | b'\''..=b'/' | b':' | b';' | b'=' | b'@' | b'_' | b'~') {
+            table[byte] |= PATH;
+        }
+        byte += 1;
+    }
+    table
+};
+
 fn is_host(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')
+    CLEAN[usize::from(byte)] & HOST != 0
 }
 
-/// Characters that the URL standard leaves as they are in a path. No `%`: `%2e` is a dot.
 fn is_path(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;=:@/".contains(&byte)
+    CLEAN[usize::from(byte)] & PATH != 0
 }
 
 /// The addresses of a `srcset` (HTML standard, "parse a srcset attribute").

@@ -7,10 +7,11 @@ use encoding_rs::Encoding;
 use super::{
     TagReport,
     address::decode,
+    element::Element,
     finding::rules,
     locate::Attribute,
     tag::{Role, Tag},
-    walk::{Context, Element, Setting},
+    walk::{Context, Setting},
 };
 use crate::{policy::Hits, vocab::Verdict};
 

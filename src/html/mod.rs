@@ -8,13 +8,16 @@
 //! No I/O and no clock here, but for the stream adapter.
 
 mod address;
+mod certain;
 mod charset;
 mod classify;
 mod codec;
+mod element;
 mod finding;
 mod inject;
 mod locate;
 mod noscript;
+mod open;
 mod script;
 mod sniff;
 mod splice;
@@ -112,6 +115,8 @@ pub struct PageReport {
     pub more: usize,
     /// How many inline scripts were too long to hold and ended with a syntax error.
     pub poisoned: usize,
+    /// Where a page that is only observed could not be read on, and why. It passed all the same.
+    pub unread: Option<String>,
 }
 
 /// One attribute or one inline script that a rule spoke about.
@@ -201,6 +206,8 @@ pub struct Gate {
     walker: Walker,
     scout: Option<Scout>,
     findings: Findings,
+    /// Whether a page that cannot be read passes all the same.
+    lenient: bool,
     closed: bool,
 }
 
@@ -234,6 +241,7 @@ impl Gate {
             walker: Walker::new(ctx, Setting::Page, 0),
             scout: Scout::new(&page, &limits),
             findings: Findings::default(),
+            lenient: page.observe,
             closed: false,
             limits,
         }
@@ -242,21 +250,20 @@ impl Gate {
     /// Takes the next chunk and appends what may be sent to `out`. After an error, drop the page:
     /// every later call fails.
     pub fn write(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), GateError> {
-        self.guarded(|gate| {
-            let mut rest = chunk;
-            while !rest.is_empty() {
-                let step = if gate.scout.is_some() { SCOUT_STEP_BYTES } else { STEP_BYTES };
-                let (piece, later) = rest.split_at(step.min(rest.len()));
-                gate.step(piece, out)?;
-                rest = later;
-            }
-            Ok(())
-        })
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let step = if self.scout.is_some() { SCOUT_STEP_BYTES } else { STEP_BYTES };
+            let (piece, later) = rest.split_at(step.min(rest.len()));
+            self.window.push(piece);
+            self.guarded(out, |gate, out| gate.step(piece, out))?;
+            rest = later;
+        }
+        Ok(())
     }
 
     /// The page is over: decides what is still open and appends the rest to `out`.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), GateError> {
-        self.guarded(|gate| {
+        self.guarded(out, |gate, out| {
             let end = gate.window.end();
             gate.locator.end(&mut gate.batch).map_err(|fault| GateError::from_locate(fault, &gate.limits))?;
             gate.walker.walk(gate.window.view(), &gate.batch, &mut gate.findings)?;
@@ -273,17 +280,33 @@ impl Gate {
         &self.findings.report
     }
 
-    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), GateError>) -> Result<(), GateError> {
+    fn guarded(
+        &mut self,
+        out: &mut Vec<u8>,
+        work: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<(), GateError>,
+    ) -> Result<(), GateError> {
         if self.closed {
             return Err(GateError::Closed);
         }
-        let result = work(self);
-        self.closed = result.is_err();
-        result
+        if self.findings.report.unread.is_some() {
+            self.window.pass(out);
+            return Ok(());
+        }
+        let result = work(self, out);
+        match result {
+            Err(fault) if self.lenient => {
+                self.findings.report.unread = Some(fault.to_string());
+                self.window.pass(out);
+                Ok(())
+            }
+            result => {
+                self.closed = result.is_err();
+                result
+            }
+        }
     }
 
     fn step(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), GateError> {
-        self.window.push(piece);
         self.locator.write(piece, &mut self.batch).map_err(|fault| GateError::from_locate(fault, &self.limits))?;
         let view = self.window.view();
         self.walker.walk(view, &self.batch, &mut self.findings)?;
@@ -323,6 +346,7 @@ pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) ->
         observe: true,
     };
     let mut gate = Gate::new(Arc::new(page), Limits { report_tags_max: usize::MAX, ..Limits::default() });
+    gate.lenient = false;
     let mut unchanged = Vec::new();
     for chunk in html.chunks(STEP_BYTES) {
         gate.write(chunk, &mut unchanged)?;

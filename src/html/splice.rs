@@ -101,6 +101,12 @@ impl Window {
         self.copy_to(limit, out);
     }
 
+    /// Sends everything as it came.
+    pub(super) fn pass(&mut self, out: &mut Vec<u8>) {
+        self.copy_to(self.end(), out);
+        self.forget(usize::MAX);
+    }
+
     /// Forgets the bytes that were sent and that nobody needs to read again from `keep` on.
     pub(super) fn forget(&mut self, keep: usize) {
         let done = self.sent.min(keep).saturating_sub(self.base);

@@ -459,6 +459,20 @@ fn observing_changes_nothing() {
 }
 
 #[test]
+fn a_page_that_is_only_observed_passes_even_if_it_cannot_be_read() {
+    let page = page(|page| page.observe = true);
+    let html = "<img src=//acme.example><noscript>0123456789</noscript><img src=//acme.example><p>";
+    let limits = Limits { noscript_bytes_max: 5, ..Limits::default() };
+    let (out, report) = gate_with(&page, &limits, html.as_bytes()).expect("it passes");
+    assert_eq!(out, html);
+    assert_eq!(report.tags.len(), 1);
+    assert!(report.unread.is_some_and(|why| why.contains("noscript_hold_bytes")));
+    let base = Url::parse("https://shop.example/").expect("a constant");
+    let nested = "<noscript>".repeat(5);
+    assert!(explain(&page.policy, page.grants, &base, nested.as_bytes()).is_err());
+}
+
+#[test]
 fn any_bytes_pass_unchanged() {
     for html in [&b"<p>\xff\xfe caf\xe9 \0 </p>"[..], b"<img src='\xff\xfe'><\xe9 x=\xc3>", b"<script>\xe9</script \xe9>"] {
         let mut gate = Gate::new(page(|_| {}), Limits::default());

@@ -9,12 +9,15 @@ use encoding_rs::Encoding;
 use url::Url;
 
 use super::{
-    GateError, Limits, Page, TagReport,
+    GateError, Limits, Page,
     address::{Resolver, decode},
+    certain::{Doubt, no_end_in},
     classify::{self, Found},
+    element::{Element, name_end},
     finding::{self, Findings},
     locate::{Attribute, Batch, End, Event, Start},
     noscript,
+    open::{Awaits, Open, piece_fits, script_ends, script_goes_on},
     script::{self, Progress},
     splice::View,
     tag::{Role, Tag},
@@ -56,36 +59,7 @@ pub(super) struct Walker {
     /// How many pieces this one is inside of.
     pub(super) depth: u8,
     open: Vec<Open>,
-    /// Where namespaces are doubtful: from where on, and up to where there is no CDATA section.
-    doubt: Option<Range<usize>>,
-}
-
-/// An element whose end matters.
-#[derive(Debug)]
-struct Open {
-    id: u32,
-    /// Where its start tag begins.
-    at: usize,
-    /// Where its name ends: the place for our attributes.
-    name_end: usize,
-    /// Where its content begins.
-    content: usize,
-    foreign: bool,
-    awaits: Awaits,
-}
-
-#[derive(Debug)]
-enum Awaits {
-    /// Its text, to be matched. `types` are the offsets of its `type` attributes.
-    Text { progress: Progress, types: Vec<usize> },
-    /// Its text, to be read as markup by browsers without scripts.
-    Noscript,
-    /// Its text, to be read as markup by older browsers.
-    SecondReading,
-    /// Its end, which must be the same whether it is in HTML or in foreign content.
-    SameEnd,
-    /// Its end, to be cut up to there.
-    Cut,
+    doubt: Option<Doubt>,
 }
 
 impl Walker {
@@ -96,7 +70,7 @@ impl Walker {
     /// Takes in what the parser saw. `view` covers all of it, and all that is held.
     pub(super) fn walk(&mut self, view: View<'_>, batch: &Batch, findings: &mut Findings) -> Result<(), GateError> {
         if let (None, Some(from)) = (&self.doubt, batch.doubtful_from) {
-            self.doubt = Some(from..from);
+            self.doubt = Some(Doubt::new(from));
         }
         for event in &batch.events {
             match event {
@@ -113,28 +87,18 @@ impl Walker {
     /// Looks at what is open when no event lies before `safe` any more.
     pub(super) fn advance(&mut self, view: View<'_>, safe: usize, findings: &mut Findings) -> Result<(), GateError> {
         if let Some(doubt) = &mut self.doubt {
-            doubt.start = doubt.start.max(doubt.end.saturating_sub(SECTION_BYTES));
-            no_section_in(view, doubt.start..safe.max(doubt.end), doubt.len())?;
-            doubt.end = safe.max(doubt.end);
+            doubt.search(view, safe)?;
         }
         for open in &mut self.open {
             let text = open.content..safe.max(open.content);
-            match &mut open.awaits {
-                Awaits::Text { progress: Progress::Waiting { lead }, types: _ } => {
-                    let settled = script::is_hydration(view.get(text.clone()), lead) == Some(true);
-                    if settled {
-                        open.settle();
-                    } else if text.len() > self.ctx.limits.hold_bytes_max {
-                        overflow(&self.ctx, self.setting, open, view, findings)?;
-                    }
-                }
-                Awaits::Text { progress: Progress::Passing, .. } => script_fits(&self.ctx.limits, &text)?,
-                Awaits::Text { progress: Progress::Settled, .. } | Awaits::Cut => {}
+            match &open.awaits {
+                Awaits::Text { .. } => script_goes_on(&self.ctx, self.setting, open, view, text, findings)?,
                 Awaits::Noscript | Awaits::SecondReading => piece_fits(&self.ctx.limits, &text)?,
                 Awaits::SameEnd => {
                     piece_fits(&self.ctx.limits, &text)?;
                     no_end_in(view, open.at, text)?;
                 }
+                Awaits::Cut => {}
             }
         }
         Ok(())
@@ -150,18 +114,13 @@ impl Walker {
 
     /// Nothing from this offset on may be sent yet.
     pub(super) fn hold(&self) -> Option<usize> {
-        let holds = |open: &&Open| match &open.awaits {
-            Awaits::Text { progress, .. } => matches!(progress, Progress::Waiting { .. }),
-            Awaits::Noscript | Awaits::SecondReading | Awaits::SameEnd | Awaits::Cut => true,
-        };
-        self.open.iter().find(holds).map(|open| open.at)
+        self.open.iter().find(|open| open.holds()).map(|open| open.at)
     }
 
     /// Nothing from this offset on may be forgotten yet.
     pub(super) fn keep(&self) -> Option<usize> {
-        let keeps = |open: &&Open| !matches!(open.awaits, Awaits::Text { progress: Progress::Settled, .. });
-        let doubt = self.doubt.as_ref().map(|doubt| doubt.end.saturating_sub(SECTION_BYTES).max(doubt.start));
-        self.open.iter().find(keeps).map(|open| open.at).into_iter().chain(doubt).min()
+        let open = self.open.iter().find(|open| open.keeps()).map(|open| open.at);
+        open.into_iter().chain(self.doubt.as_ref().map(Doubt::keep)).min()
     }
 
     // === start tags ===
@@ -216,9 +175,9 @@ impl Walker {
         }
     }
 
-    /// The first `<base href>` of a document counts.
+    /// The first `<base href>` of a document counts; in foreign content it is none.
     fn base(&mut self, element: &Element<'_>) {
-        if self.ctx.base_settled {
+        if self.ctx.base_settled || element.start.foreign && !element.start.doubtful {
             return;
         }
         if let Some(href) = element.value(b"href")
@@ -349,13 +308,7 @@ impl Walker {
     fn close(&mut self, view: View<'_>, mut open: Open, end: Range<usize>, findings: &mut Findings) -> Result<(), GateError> {
         let text = open.content..end.start;
         match open.awaits {
-            Awaits::Text { progress: Progress::Settled, .. } => {}
-            Awaits::Text { .. } => {
-                if text.len() > self.ctx.limits.hold_bytes_max {
-                    overflow(&self.ctx, self.setting, &mut open, view, findings)?;
-                }
-                self.close_script(view, &open, text, findings);
-            }
+            Awaits::Text { .. } => script_ends(&self.ctx, self.setting, &mut open, view, text, findings)?,
             Awaits::Noscript => {
                 piece_fits(&self.ctx.limits, &text)?;
                 let setting = if self.setting == Setting::Srcdoc { Setting::Srcdoc } else { Setting::Noscript };
@@ -367,194 +320,15 @@ impl Walker {
             }
             Awaits::SameEnd => {
                 no_end_in(view, open.at, text)?;
-                if !end.is_empty() && !is_own(view, &open, &end) {
+                if !end.is_empty() && !open.is_closed_by(view, &end) {
                     return Err(GateError::Ambiguous { at: open.at });
                 }
             }
             Awaits::Cut => {
-                let own = !end.is_empty() && is_own(view, &open, &end);
+                let own = open.is_closed_by(view, &end);
                 findings.patches.cut(open.at..if own { end.end } else { end.start });
             }
         }
         Ok(())
     }
-
-    fn close_script(&self, view: View<'_>, open: &Open, text: Range<usize>, findings: &mut Findings) {
-        let Awaits::Text { progress, .. } = &open.awaits else { return };
-        let (end, bytes) = (text.end, view.get(text));
-        match progress {
-            Progress::Settled => {}
-            Progress::Waiting { lead } if script::is_hydration(bytes, &mut lead.clone()) == Some(true) => {}
-            Progress::Waiting { .. } => {
-                let hits = classify::inline(&self.ctx, bytes, open.foreign);
-                settle(&self.ctx, self.setting, open, bytes, hits, findings);
-            }
-            Progress::Passing => {
-                let hits = classify::inline(&self.ctx, bytes, open.foreign);
-                if hits.is_empty() {
-                    return;
-                }
-                let verdict = finding::verdict(&self.ctx.page, &hits, Verdict::Strip);
-                note_script(&self.ctx, open.at, bytes, &hits, verdict, findings);
-                if verdict == Verdict::Strip {
-                    findings.held.merge(hits);
-                    findings.report.poisoned += 1;
-                    if self.setting == Setting::Page && !self.ctx.page.observe {
-                        findings.patches.insert(end, script::POISON);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Open {
-    fn settle(&mut self) {
-        if let Awaits::Text { progress, .. } = &mut self.awaits {
-            *progress = Progress::Settled;
-        }
-    }
-}
-
-// === scripts ===
-
-/// A script is longer than what may be held: decide by its beginning, else let it pass under watch.
-/// The beginning is cut at the limit, so that the decision does not hang on how bytes arrived.
-fn overflow(ctx: &Context, setting: Setting, open: &mut Open, view: View<'_>, findings: &mut Findings) -> Result<(), GateError> {
-    if !matches!(open.awaits, Awaits::Text { progress: Progress::Waiting { .. }, .. }) {
-        return Ok(());
-    }
-    if open.foreign {
-        // What ends it depends on the namespace, and a parser can be wrong about that.
-        return Err(GateError::Ambiguous { at: open.at });
-    }
-    let bytes = view.get(open.content..open.content + ctx.limits.hold_bytes_max);
-    let mut scanner = ctx.page.policy.inline_scanner();
-    scanner.feed(bytes);
-    // What would excuse a hit may come later, and then it would be too late to hold.
-    let hits = scanner.hits_so_far();
-    let hydration = script::is_hydration(bytes, &mut 0) == Some(true);
-    let settled = hydration || settle(ctx, setting, open, bytes, hits, findings);
-    if let Awaits::Text { progress, .. } = &mut open.awaits {
-        *progress = if settled { Progress::Settled } else { Progress::Passing };
-    }
-    Ok(())
-}
-
-/// Reports a script whose start tag is still held, and takes it out of action unless it is allowed.
-fn settle(ctx: &Context, setting: Setting, open: &Open, text: &[u8], hits: Hits, findings: &mut Findings) -> bool {
-    if hits.is_empty() {
-        return false;
-    }
-    let verdict = finding::verdict(&ctx.page, &hits, Verdict::Hold);
-    note_script(ctx, open.at, text, &hits, verdict, findings);
-    if verdict == Verdict::Allow {
-        return false;
-    }
-    if setting == Setting::Page && !ctx.page.observe {
-        findings.patches.insert(open.name_end, finding::marker(&ctx.page, &hits));
-        findings.patches.insert(open.name_end, finding::INERT_TYPE);
-        if let Awaits::Text { types, .. } = &open.awaits {
-            types.iter().for_each(|&at| findings.patches.insert(at, finding::rename(&ctx.page)));
-        }
-    }
-    findings.held.merge(hits);
-    true
-}
-
-fn note_script(ctx: &Context, at: usize, text: &[u8], hits: &Hits, verdict: Verdict, findings: &mut Findings) {
-    let tag = TagReport {
-        offset: at,
-        element: "script".to_owned(),
-        attribute: None,
-        address: None,
-        rules: finding::rules(hits),
-        verdict,
-        late: script::needs_parse_time(text),
-    };
-    findings.note(&ctx.limits, tag);
-}
-
-/// In HTML the first end tag of its name ends a text. If foreign content saw it pass, in a comment or
-/// inside another tag, the two readings part there.
-fn no_end_in(view: View<'_>, element: usize, text: Range<usize>) -> Result<(), GateError> {
-    let name = name_at(view, element + 1);
-    let text = view.get(text);
-    let ends = |at: usize| {
-        let rest = text[at..].strip_prefix(b"</").and_then(|rest| rest.get(..name.len()));
-        rest.is_some_and(|found| found.eq_ignore_ascii_case(name))
-    };
-    if memchr::memchr_iter(b'<', text).any(ends) { Err(GateError::Ambiguous { at: element }) } else { Ok(()) }
-}
-
-const SECTION: &[u8] = b"<![CDATA[";
-
-/// A CDATA section's beginning, and enough of what stands before it to see whether it is commented out.
-const SECTION_BYTES: usize = SECTION.len() + 8;
-
-/// A CDATA section is one only in foreign content. Where that is doubtful it must not occur, unless it
-/// is commented out as XHTML pages do in scripts and styles. The first `seen` bytes were searched
-/// before.
-fn no_section_in(view: View<'_>, range: Range<usize>, seen: usize) -> Result<(), GateError> {
-    let text = view.get(range.clone());
-    let new = memchr::memmem::find_iter(text, SECTION).filter(|at| at + SECTION.len() > seen);
-    for at in new {
-        if !matches!(text[..at].trim_ascii_end(), [.., b'/' | b'*']) {
-            return Err(GateError::Ambiguous { at: range.start + at });
-        }
-    }
-    Ok(())
-}
-
-fn is_own(view: View<'_>, open: &Open, end: &Range<usize>) -> bool {
-    name_at(view, end.start + 2).eq_ignore_ascii_case(name_at(view, open.at + 1))
-}
-
-fn script_fits(limits: &Limits, text: &Range<usize>) -> Result<(), GateError> {
-    if text.len() > limits.memory_bytes_max {
-        return Err(GateError::Script { max: limits.memory_bytes_max });
-    }
-    Ok(())
-}
-
-fn piece_fits(limits: &Limits, text: &Range<usize>) -> Result<(), GateError> {
-    if text.len() > limits.noscript_bytes_max {
-        return Err(GateError::Noscript { max: limits.noscript_bytes_max });
-    }
-    Ok(())
-}
-
-// === elements ===
-
-/// A start tag with everything that is known about it.
-pub(super) struct Element<'a> {
-    pub(super) view: View<'a>,
-    pub(super) tag: Tag,
-    pub(super) start: &'a Start,
-    pub(super) name_end: usize,
-    pub(super) attributes: &'a [Attribute],
-}
-
-impl<'a> Element<'a> {
-    /// The attributes of a name (lower case), in order.
-    pub(super) fn named(&self, name: &'static [u8]) -> impl Iterator<Item = &'a Attribute> + use<'a> {
-        let view = self.view;
-        self.attributes.iter().filter(move |attribute| view.get(attribute.name.clone()).eq_ignore_ascii_case(name))
-    }
-
-    /// The raw value of the first attribute of a name: the one that counts.
-    pub(super) fn value(&self, name: &'static [u8]) -> Option<&'a [u8]> {
-        let attribute = self.named(name).next()?;
-        Some(attribute.value.clone().map_or(&[], |value| self.view.get(value)))
-    }
-}
-
-fn name_end(view: View<'_>, start: &Start) -> usize {
-    start.span.start + 1 + name_at(view, start.span.start + 1).len()
-}
-
-fn name_at(view: View<'_>, at: usize) -> &[u8] {
-    let rest = &view.bytes[(at - view.base).min(view.bytes.len())..];
-    let end = rest.iter().position(|byte| matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ' | b'/' | b'>'));
-    &rest[..end.unwrap_or(rest.len())]
 }
