@@ -53,6 +53,14 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// The same as what could be read of a decision: further checks may find faults in it.
+    pub fn into_read(self) -> Rejected {
+        let Self { purposes, vendors, notice, return_to, .. } = self;
+        Rejected { faults: Vec::new(), purposes, vendors, notice, return_to }
+    }
+}
+
 /// What a notice offers, by id.
 #[derive(Clone, Copy, Debug)]
 pub struct Offered<'a> {
@@ -136,71 +144,86 @@ pub fn json_fields(body: &[u8]) -> Result<Vec<(String, String)>, FieldFault> {
     Ok(object.into_iter().map(|(name, value)| (name, text(value))).collect())
 }
 
+/// A decision that is at fault: every fault, and what could be read all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Every field at fault.
+    pub faults: Vec<FieldFault>,
+    /// The choices that are good: they are shown again.
+    pub purposes: BTreeSet<String>,
+    /// Likewise.
+    pub vendors: BTreeMap<String, bool>,
+    /// The notice token, unverified.
+    pub notice: Option<String>,
+    /// Where to go back to, unchecked.
+    pub return_to: Option<String>,
+}
+
 /// Parses the fields against the offer. `vendor.<id>=off` refuses one vendor within a granted
 /// purpose; `vendor.<id>=on` grants one vendor where its purposes are not.
-pub fn parse(fields: Vec<(String, String)>, offered: &Offered<'_>) -> Result<Decision, Vec<FieldFault>> {
-    let mut faults = Vec::new();
-    let mut choice = None;
-    let (mut notice, mut return_to) = (None, None);
-    let mut purposes = BTreeSet::new();
-    let mut vendors = BTreeMap::new();
+///
+/// A page posts its boxes with every button: only `save` reads them. So a refusal or withdrawal from
+/// a page that stood open while the offer changed is not stopped by a box that is gone.
+pub fn parse(fields: Vec<(String, String)>, offered: &Offered<'_>) -> Result<Decision, Rejected> {
+    let mut read = Rejected::default();
     if fields.len() > FIELDS_MAX {
-        return Err(vec![FieldFault::new("body", Problem::ValueBad)]);
+        read.faults.push(FieldFault::new("body", Problem::ValueBad));
+        return Err(read);
+    }
+    let named = fields.iter().find(|(name, _)| name == "choice").map(|(_, value)| Choice::parse(value));
+    let choice = named.flatten();
+    let boxes_count = choice.is_none_or(|choice| choice == Choice::Save);
+    match named {
+        None => read.faults.push(FieldFault::new("choice", Problem::ChoiceMissing)),
+        Some(None) => read.faults.push(FieldFault::new("choice", Problem::ChoiceUnknown)),
+        Some(Some(_)) => {}
     }
     let mut seen = BTreeSet::new();
     for (name, value) in &fields {
         if !seen.insert(name.as_str()) {
-            faults.push(FieldFault::new(name, Problem::Repeated));
+            read.faults.push(FieldFault::new(name, Problem::Repeated));
             continue;
         }
-        match name.as_str() {
-            "choice" => match Choice::parse(value) {
-                Some(known) => choice = Some(known),
-                None => faults.push(FieldFault::new(name, Problem::ChoiceUnknown)),
+        let problem = match (name.as_str(), name.strip_prefix("purpose."), name.strip_prefix("vendor.")) {
+            ("choice", ..) => None,
+            ("notice", ..) => {
+                read.notice = Some(value.clone()).filter(|token| !token.is_empty());
+                None
+            }
+            ("return", ..) => {
+                read.return_to = Some(value.clone()).filter(|place| !place.is_empty());
+                None
+            }
+            (_, Some(_), _) | (_, _, Some(_)) if !boxes_count => None,
+            (_, Some(id), _) if offered.purposes.contains(&id) => match value.as_str() {
+                "on" => {
+                    read.purposes.insert(id.to_owned());
+                    None
+                }
+                "off" => None,
+                _ => Some(Problem::ValueBad),
             },
-            "notice" => notice = Some(value.clone()).filter(|token| !token.is_empty()),
-            "return" => return_to = Some(value.clone()).filter(|place| !place.is_empty()),
-            _ => match (name.strip_prefix("purpose."), name.strip_prefix("vendor.")) {
-                (Some(id), _) if offered.purposes.contains(&id) => match value.as_str() {
-                    "on" => {
-                        purposes.insert(id.to_owned());
-                    }
-                    "off" => {}
-                    _ => faults.push(FieldFault::new(name, Problem::ValueBad)),
-                },
-                (_, Some(id)) if offered.vendors.iter().any(|(known, _)| *known == id) => match value.as_str() {
-                    "on" => {
-                        vendors.insert(id.to_owned(), true);
-                    }
-                    "off" => {
-                        vendors.insert(id.to_owned(), false);
-                    }
-                    _ => faults.push(FieldFault::new(name, Problem::ValueBad)),
-                },
-                (Some(_), _) => faults.push(FieldFault::new(name, Problem::FieldUnknown)),
-                (_, Some(_)) => faults.push(FieldFault::new(name, Problem::FieldUnknown)),
-                _ => faults.push(FieldFault::new(name, Problem::FieldUnknown)),
+            (_, _, Some(id)) if offered.vendors.iter().any(|(known, _)| *known == id) => match value.as_str() {
+                "on" | "off" => {
+                    read.vendors.insert(id.to_owned(), value == "on");
+                    None
+                }
+                _ => Some(Problem::ValueBad),
             },
-        }
+            _ => Some(Problem::FieldUnknown),
+        };
+        read.faults.extend(problem.map(|problem| FieldFault::new(name, problem)));
     }
-    if choice.is_none() && !seen.contains("choice") {
-        faults.push(FieldFault::new("choice", Problem::ChoiceMissing));
+    if choice == Some(Choice::AcceptAll) {
+        read.purposes = offered.purposes.iter().map(|&id| id.to_owned()).collect();
     }
+    keep_exceptions(&mut read.vendors, &read.purposes, offered);
     match choice {
-        // The preference page posts its boxes with every button; only `save` reads them.
-        Some(Choice::AcceptAll) => {
-            purposes = offered.purposes.iter().map(|&id| id.to_owned()).collect();
-            vendors.clear();
+        Some(choice) if read.faults.is_empty() => {
+            let Rejected { purposes, vendors, notice, return_to, .. } = read;
+            Ok(Decision { choice, purposes, vendors, notice, return_to })
         }
-        Some(Choice::RejectAll | Choice::Withdraw) => {
-            purposes.clear();
-            vendors.clear();
-        }
-        Some(Choice::Save) | None => keep_exceptions(&mut vendors, &purposes, offered),
-    }
-    match choice {
-        Some(choice) if faults.is_empty() => Ok(Decision { choice, purposes, vendors, notice, return_to }),
-        _ => Err(faults),
+        _ => Err(read),
     }
 }
 
@@ -220,7 +243,7 @@ mod tests {
     fn check(form: &str) -> Result<Decision, Vec<String>> {
         let vendors = [("acme", vec!["marketing"]), ("stat", vec!["analytics"]), ("both", vec!["analytics", "marketing"])];
         let offered = Offered { purposes: &["analytics", "marketing"], vendors: &vendors };
-        parse(form_fields(form.as_bytes()), &offered).map_err(|faults| faults.into_iter().map(|fault| fault.field).collect())
+        parse(form_fields(form.as_bytes()), &offered).map_err(|read| read.faults.into_iter().map(|fault| fault.field).collect())
     }
 
     fn ids(list: &[&str]) -> BTreeSet<String> {
@@ -258,13 +281,21 @@ mod tests {
     }
 
     #[test]
+    fn refusing_is_not_stopped_by_a_box_that_is_gone() {
+        for choice in ["withdraw", "reject_all"] {
+            assert!(check(&format!("choice={choice}&vendor.gone=on&purpose.gone=on")).is_ok());
+        }
+        assert_eq!(check("choice=save&vendor.gone=on").unwrap_err(), ["vendor.gone"]);
+    }
+
+    #[test]
     fn json_is_read_like_a_form() {
         let fields = json_fields(br#"{"choice":"save","purpose.analytics":true,"notice":"n"}"#).expect("flat JSON");
         assert!(fields.contains(&("purpose.analytics".to_owned(), "on".to_owned())));
         assert!(json_fields(b"[1]").is_err() && json_fields(br#"{"choice":"save""#).is_err());
         let fields = json_fields(br#"{"choice":1,"purpose.analytics":{},"zork":[]}"#).expect("flat JSON");
         let offered = Offered { purposes: &["analytics"], vendors: &[] };
-        let faults: Vec<String> = parse(fields, &offered).unwrap_err().into_iter().map(|fault| fault.field).collect();
+        let faults: Vec<String> = parse(fields, &offered).unwrap_err().faults.into_iter().map(|fault| fault.field).collect();
         assert_eq!(faults, ["choice", "purpose.analytics", "zork"]);
     }
 }

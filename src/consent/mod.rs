@@ -11,6 +11,6 @@ mod place;
 pub mod token;
 
 pub use cookie::VisitorState;
-pub use decision::{Choice, Decision, FieldFault, Offered, Problem};
+pub use decision::{Choice, Decision, FieldFault, Offered, Problem, Rejected};
 pub use keys::{KeyFault, Keys};
 pub use place::safe_return;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     consent::{
-        Choice, Decision, FieldFault, Offered, Problem, VisitorState,
+        Choice, Decision, FieldFault, Offered, Problem, Rejected, VisitorState,
         decision::{form_fields, json_fields, parse},
         token,
     },
@@ -46,7 +46,7 @@ pub(super) async fn post(ctx: Ctx, req: Request<Body>) -> Result<Response<Body>,
 
 /// `Sec-Fetch-Site` first, which no page can forge; without it `Origin` must be ours. A null origin
 /// (`Referrer-Policy: no-referrer`) counts only beside the former; with neither it is refused.
-fn same_origin(ctx: &Ctx, headers: &HeaderMap) -> Result<(), Failure> {
+pub(super) fn same_origin(ctx: &Ctx, headers: &HeaderMap) -> Result<(), Failure> {
     let ours = ctx.front.origin.origin().ascii_serialization();
     let origin = match headers.contains_key(header::ORIGIN) {
         false => None,
@@ -96,7 +96,7 @@ struct Checked {
 async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> Response<Body> {
     let checked = match check(ctx, headers, format, &body) {
         Ok(checked) => checked,
-        Err(faulty) => return unprocessable(ctx, headers, format, &faulty.0, faulty.1.as_ref()),
+        Err(read) => return unprocessable(ctx, headers, format, &read),
     };
     let record = match record(ctx, headers, &checked) {
         Ok(record) => record,
@@ -119,20 +119,12 @@ async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> 
     }
 }
 
-/// What is wrong, and what could be read all the same.
-type Faulty = Box<(Vec<FieldFault>, Option<Decision>)>;
-
-/// Parses against what the notice offered, then verifies the token and the place to return to.
-fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<Checked, Faulty> {
+/// Parses against what the notice offered, then verifies the token and the place to return to. Every
+/// fault of all three is found.
+fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<Checked, Box<Rejected>> {
     let fields = match format {
         Format::Form => form_fields(body),
-        Format::Json => json_fields(body).map_err(|fault| Box::new((vec![fault], None)))?,
-    };
-    let return_field =
-        fields.iter().find(|(name, _)| name == "return").map(|(_, value)| value.clone()).filter(|value| !value.is_empty());
-    let return_to = match return_field {
-        None => Some("/".to_owned()),
-        Some(wanted) => preferences::place(ctx, &wanted),
+        Format::Json => json_fields(body).map_err(|fault| Box::new(Rejected { faults: vec![fault], ..Rejected::default() }))?,
     };
     let policy = ctx.policy();
     let ids = |set: PurposeSet| -> Vec<&str> { set.iter().map(|p| policy.purposes()[usize::from(p.0)].id.as_str()).collect() };
@@ -143,30 +135,36 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
         .map(|vendor| (policy.vendor_def(vendor).id.as_str(), ids(policy.vendor_purposes(vendor))))
         .collect();
     let parsed = parse(fields, &Offered { purposes: &purposes, vendors: &vendors });
-    let place_fault = FieldFault::new("return", Problem::ReturnBad);
-    let decision = match (parsed, &return_to) {
-        (Ok(decision), Some(_)) => decision,
-        (Ok(decision), None) => return Err(Box::new((vec![place_fault], Some(decision)))),
-        (Err(faults), Some(_)) => return Err(Box::new((faults, None))),
-        (Err(mut faults), None) => {
-            faults.push(place_fault);
-            return Err(Box::new((faults, None)));
-        }
+    let (decision, mut read) = match parsed {
+        Ok(decision) => (Some(decision.clone()), decision.into_read()),
+        Err(read) => (None, read),
     };
-    let shown = decision.notice.as_deref().and_then(|token| ctx.shown(token));
-    let shown = match shown {
-        Some(shown) => shown,
+    let return_to = match &read.return_to {
+        None => Some("/".to_owned()),
+        Some(wanted) => preferences::place(ctx, wanted),
+    };
+    if return_to.is_none() {
+        read.faults.push(FieldFault::new("return", Problem::ReturnBad));
+    }
+    read.return_to.clone_from(&return_to);
+    let shown = read.notice.as_deref().and_then(|token| ctx.shown(token));
+    let shown = match (shown, &decision) {
+        (Some(shown), _) => Some(shown),
         // Refusing must never be harder than accepting: a page that stood open for days still refuses.
-        None if !decision.grants_anything() => token::Shown {
-            notice: ctx.notices().notice(ctx.language(headers), notice::Layer::Preferences).hash,
-            layer: token::Layer::Api,
-        },
-        None => {
-            let problem = if decision.notice.is_none() { Problem::NoticeMissing } else { Problem::NoticeStale };
-            return Err(Box::new((vec![FieldFault::new("notice", problem)], Some(decision))));
+        (None, Some(decision)) if !decision.grants_anything() => {
+            let notice = ctx.notices().notice(ctx.language(headers), notice::Layer::Preferences).hash;
+            Some(token::Shown { notice, layer: token::Layer::Api })
+        }
+        (None, _) => {
+            let problem = if read.notice.is_none() { Problem::NoticeMissing } else { Problem::NoticeStale };
+            read.faults.push(FieldFault::new("notice", problem));
+            None
         }
     };
-    Ok(Checked { decision, shown, return_to: return_to.unwrap_or_else(|| "/".to_owned()) })
+    match (decision, shown, return_to) {
+        (Some(decision), Some(shown), Some(return_to)) => Ok(Checked { decision, shown, return_to }),
+        _ => Err(Box::new(read)),
+    }
 }
 
 /// The stored proof of the decision.
@@ -305,7 +303,9 @@ fn expire_ungranted(ctx: &Ctx, headers: &HeaderMap, decision: &Decision, out: &m
     let policy = ctx.policy();
     let grants = grants_for(policy, &decision.purposes, &decision.vendors);
     let names = headers::cut_request_cookies(&mut headers.clone(), policy, &grants, &[]);
-    for line in headers::expire(&names, &ctx.front.host, &checked_path(headers), ctx.front.is_https()) {
+    for line in
+        headers::expire(&names, &ctx.front.host, &checked_path(headers), ctx.front.is_https(), headers::EXPIRY_BYTES_DECISION)
+    {
         out.append(header::SET_COOKIE, line);
     }
 }
@@ -336,7 +336,11 @@ fn not_recorded(
         }
         Format::Form => {
             let message = if refusal { Message::RefusedUnrecorded } else { Message::NotRecorded };
-            let kept = if refusal { Kept::Nothing } else { Kept::Asked(&checked.decision) };
+            let kept = if refusal {
+                Kept::Nothing
+            } else {
+                Kept::Asked { purposes: &checked.decision.purposes, vendors: &checked.decision.vendors }
+            };
             preferences::render(ctx, headers, status, &checked.return_to, kept, &[], Some(message))
         }
     };
@@ -347,20 +351,14 @@ fn not_recorded(
     resp
 }
 
-fn unprocessable(
-    ctx: &Ctx,
-    headers: &HeaderMap,
-    format: Format,
-    faults: &[FieldFault],
-    decision: Option<&Decision>,
-) -> Response<Body> {
+fn unprocessable(ctx: &Ctx, headers: &HeaderMap, format: Format, read: &Rejected) -> Response<Body> {
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     if format == Format::Json || wants_json(headers) {
         let language = ctx.language(headers);
         let fields: BTreeMap<&str, String> =
-            faults.iter().map(|fault| (fault.field.as_str(), language.problem(&fault.field, fault.problem))).collect();
+            read.faults.iter().map(|fault| (fault.field.as_str(), language.problem(&fault.field, fault.problem))).collect();
         return wire::answer(status, wire::JSON, json!({ "error": "the decision has faults", "fields": fields }).to_string());
     }
-    let kept = decision.map_or(Kept::Nothing, Kept::Asked);
-    preferences::render(ctx, headers, status, "/", kept, faults, None)
+    let kept = Kept::Asked { purposes: &read.purposes, vendors: &read.vendors };
+    preferences::render(ctx, headers, status, read.return_to.as_deref().unwrap_or("/"), kept, &read.faults, None)
 }

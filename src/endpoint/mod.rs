@@ -25,10 +25,12 @@ pub fn own_path<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
 /// Answers a request to one of the gate's own paths.
 pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Response<Body>, Failure> {
     let read = matches!(*req.method(), Method::GET | Method::HEAD);
-    if own_path == "/decision" {
-        within(&ctx, &ctx.site.decisions, "decisions_per_minute")?;
-    } else {
-        within(&ctx, &ctx.site.own_requests, "own_requests_per_minute")?;
+    // A decision is counted by itself, and only once it is known to come from the site: pages
+    // elsewhere must not use up what a visitor has.
+    let decides = own_path == "/decision" && req.method() == Method::POST && decision::same_origin(&ctx, req.headers()).is_ok();
+    match decides {
+        true => within(&ctx, &ctx.site.decisions, "decisions_per_minute")?,
+        false => within(&ctx, &ctx.site.own_requests, "own_requests_per_minute")?,
     }
     match own_path {
         "" | "/" if read => Ok(preferences::page(&ctx, &req)),

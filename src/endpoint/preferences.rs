@@ -1,9 +1,11 @@
 //! `GET /_consent/`: the preference page, complete without JavaScript, also the place to withdraw.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::{
-    consent::{Decision, FieldFault, safe_return, token},
+    consent::{FieldFault, safe_return, token},
     notice::{Decided, Fill, Layer, Message, Shown, Ticked},
     site::{Ctx, grants_for},
     wire::{self, Body},
@@ -22,8 +24,13 @@ pub(super) enum Kept<'a> {
     /// The visitor's recorded choice.
     Recorded,
     /// What came in with a form that is at fault.
-    Asked(&'a Decision),
-    /// Nothing: what came in cannot be read.
+    Asked {
+        /// Ids of the purposes ticked.
+        purposes: &'a BTreeSet<String>,
+        /// Vendors that differ from them.
+        vendors: &'a BTreeMap<String, bool>,
+    },
+    /// Nothing: a refusal is in effect.
     Nothing,
 }
 
@@ -49,7 +56,7 @@ pub(super) fn render(
     let fill = Fill { prefix_url: &prefix_url, token: &token, return_to, gate_nonce: "", csp_nonce: None, decided_at: None };
     let grants = match kept {
         Kept::Recorded => ctx.grants,
-        Kept::Asked(decision) => grants_for(ctx.policy(), &decision.purposes, &decision.vendors),
+        Kept::Asked { purposes, vendors } => grants_for(ctx.policy(), purposes, vendors),
         Kept::Nothing => ctx.policy().undecided(),
     };
     let shown = Shown {

@@ -6,9 +6,16 @@ use http::HeaderValue;
 /// The most `Set-Cookie` lines [`expire`] returns.
 pub const EXPIRY_LINES_MAX: usize = 64;
 
-/// The most bytes those lines have together: servers in front of the gate often hold a whole
-/// response head in 8 KiB.
-pub const EXPIRY_BYTES_MAX: usize = 4096;
+/// The most bytes those lines take on a page: proxies in front of the gate often hold a whole
+/// response head in 4 KiB, and the site's own headers must fit as well. What is left out now is sent
+/// with the next page, since the browser then names only what is left.
+pub const EXPIRY_BYTES_PAGE: usize = 1536;
+
+/// The same on the answer to a decision, which has hardly any other headers.
+pub const EXPIRY_BYTES_DECISION: usize = 3072;
+
+/// What a line takes beside its value: the header's name and the line's end.
+const LINE_BYTES: usize = "set-cookie: \r\n".len();
 
 /// `Set-Cookie` lines that expire each cookie (RFC 6265, section 3.1): without `Domain`, and with the
 /// host and each parent of two labels or more as `Domain`; with `Path=/` and with every prefix of
@@ -18,9 +25,9 @@ pub const EXPIRY_BYTES_MAX: usize = 4096;
 /// a URL's path; what follows a `?`, `;` or anything else that an attribute cannot hold is ignored.
 /// `secure` says that the visitor speaks HTTPS: a cookie without `Secure` cannot replace one that has
 /// it. Names that no header can carry are left out, and so is what exceeds [`EXPIRY_LINES_MAX`] or
-/// [`EXPIRY_BYTES_MAX`]: `Path=/` comes first for all names and domains, deeper paths follow, the
+/// `bytes_max`: `Path=/` comes first for all names and domains, deeper paths follow, the
 /// shortest first.
-pub fn expire(names: &[impl AsRef<str>], host: &str, path: &str, secure: bool) -> Vec<HeaderValue> {
+pub fn expire(names: &[impl AsRef<str>], host: &str, path: &str, secure: bool, bytes_max: usize) -> Vec<HeaderValue> {
     let mut known: Vec<&str> = Vec::new();
     for name in names.iter().map(AsRef::as_ref).filter(|name| is_name(name)) {
         if !known.contains(&name) {
@@ -34,10 +41,10 @@ pub fn expire(names: &[impl AsRef<str>], host: &str, path: &str, secure: bool) -
         for domain in &domains {
             for name in &known {
                 let Some(line) = line(name, domain.as_deref(), &path, secure) else { continue };
-                if bytes + line.len() > EXPIRY_BYTES_MAX {
+                if bytes + line.len() + LINE_BYTES > bytes_max {
                     continue;
                 }
-                bytes += line.len();
+                bytes += line.len() + LINE_BYTES;
                 lines.push(line);
                 if lines.len() == EXPIRY_LINES_MAX {
                     return lines;
@@ -101,7 +108,7 @@ mod tests {
     use super::*;
 
     fn lines(names: &[&str], host: &str, path: &str, secure: bool) -> Vec<String> {
-        let lines = expire(names, host, path, secure);
+        let lines = expire(names, host, path, secure, 4096);
         lines.iter().map(|line| String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8 in, UTF-8 out")).collect()
     }
 
@@ -168,15 +175,15 @@ mod tests {
     #[test]
     fn the_caps_hold_and_every_name_comes_before_any_deeper_path() {
         let names: Vec<String> = (0..20).map(|n| format!("_acme_{n}")).collect();
-        let got = expire(&names, "a.b.example", "/1/2/3/4/5/6/7/8/9", true);
+        let got = expire(&names, "a.b.example", "/1/2/3/4/5/6/7/8/9", true, 4096);
         assert_eq!(got.len(), EXPIRY_LINES_MAX);
         let root = got.iter().filter(|l| l.to_str().is_ok_and(|l| l.contains("Path=/;"))).count();
         assert_eq!(root, 20 * 3);
 
         let mut names: Vec<String> = (0..9).map(|n| format!("{n}{}", "x".repeat(1000))).collect();
         names.push("short".to_owned());
-        let got = expire(&names, "localhost", "/", true);
-        assert!(got.iter().map(HeaderValue::len).sum::<usize>() <= EXPIRY_BYTES_MAX);
+        let got = expire(&names, "localhost", "/", true, EXPIRY_BYTES_PAGE);
+        assert!(got.iter().map(HeaderValue::len).sum::<usize>() + got.len() * LINE_BYTES <= EXPIRY_BYTES_PAGE);
         assert!(got.iter().any(|line| line.as_bytes().starts_with(b"short=")), "a long name does not crowd out a short one");
     }
 }

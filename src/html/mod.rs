@@ -36,6 +36,7 @@ use crate::{
 };
 pub use charset::{Charset, UnreadableCharset};
 pub use codec::{Coding, DecodeError};
+pub use sniff::{SNIFF_BYTES, is_html};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
 
 use finding::Findings;

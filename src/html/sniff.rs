@@ -1,7 +1,7 @@
 //! Is it HTML? For bodies without a Content-Type, by the MIME Sniffing standard, 7.1.
 
 /// How many bytes decide.
-pub(super) const SNIFF_BYTES: usize = 1445;
+pub const SNIFF_BYTES: usize = 1445;
 
 const TAGS: [&str; 16] = [
     "<!doctype html",
@@ -24,7 +24,7 @@ const TAGS: [&str; 16] = [
 
 /// Whether a browser that sniffs takes these first bytes for HTML. A byte order mark is overlooked:
 /// to gate what is no page costs nothing.
-pub(super) fn is_html(first: &[u8]) -> bool {
+pub fn is_html(first: &[u8]) -> bool {
     let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
     let first = first.trim_ascii_start();
     if first.starts_with(b"<!--") {

@@ -180,11 +180,14 @@ impl Walker {
         if self.ctx.base_settled || element.start.foreign && !element.start.doubtful {
             return;
         }
-        if let Some(href) = element.value(b"href")
-            && let Ok(base) = self.ctx.base.join(&decode(href, self.ctx.encoding))
-        {
-            self.ctx.base = Arc::new(base);
+        if let Some(href) = element.value(b"href") {
+            // One that cannot be read, or of these schemes, leaves the page's own address in force
+            // (HTML standard, "set the frozen base URL"), and no later one counts.
             self.ctx.base_settled = true;
+            let base = self.ctx.base.join(&decode(href, self.ctx.encoding)).ok();
+            if let Some(base) = base.filter(|base| !matches!(base.scheme(), "data" | "javascript")) {
+                self.ctx.base = Arc::new(base);
+            }
         }
     }
 

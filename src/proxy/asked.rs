@@ -5,13 +5,13 @@ use http::{HeaderMap, HeaderName, Method, header};
 
 use crate::wire::{self, SEC_FETCH_DEST, SEC_FETCH_MODE};
 
-/// Page code that asks for part of a page says so in one of these: htmx, Turbo, PJAX, and the habit before them.
-const PARTIAL: [HeaderName; 4] = [
-    HeaderName::from_static("hx-request"),
-    HeaderName::from_static("turbo-frame"),
-    HeaderName::from_static("x-pjax"),
-    HeaderName::from_static("x-requested-with"),
-];
+/// Page code that asks for part of a page says so in one of these: htmx, Turbo, PJAX.
+const PARTIAL: [HeaderName; 3] =
+    [HeaderName::from_static("hx-request"), HeaderName::from_static("turbo-frame"), HeaderName::from_static("x-pjax")];
+
+/// The habit before them. The browser inside an Android app sends the app's name here with every
+/// document, so only this one value counts.
+const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,8 @@ impl Asked {
         if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
             return Self { page: false, top_level: false };
         }
-        let partial = PARTIAL.iter().any(|name| headers.contains_key(name));
+        let by_script = wire::single(headers, &REQUESTED_WITH).is_some_and(|by| by.eq_ignore_ascii_case("XMLHttpRequest"));
+        let partial = by_script || PARTIAL.iter().any(|name| headers.contains_key(name));
         match wire::single(headers, &SEC_FETCH_DEST) {
             Some("document") => Self { page: true, top_level: !partial },
             Some("iframe" | "frame" | "embed" | "object" | "fencedframe") => Self { page: true, top_level: false },
@@ -71,6 +72,7 @@ mod tests {
             (&[("sec-fetch-dest", "document"), ("turbo-frame", "x")], (true, false)),
             (&[("accept", "text/html,*/*;q=0.8")], (true, true)),
             (&[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], (false, false)),
+            (&[("accept", "text/html"), ("x-requested-with", "com.app.example")], (true, true)),
             (&[("accept", "*/*")], (false, true)),
             (&[("accept", "image/avif,image/webp")], (false, false)),
             (&[], (true, true)),

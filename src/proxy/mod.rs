@@ -6,6 +6,7 @@ mod hop;
 pub mod listen;
 mod observe;
 mod page;
+mod peek;
 pub mod pipeline;
 mod plan;
 pub mod progress;

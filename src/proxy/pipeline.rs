@@ -23,8 +23,8 @@ use super::{
     asked::Asked,
     hop,
     observe::{self, Observed},
-    page,
-    plan::{self, Plan},
+    page, peek,
+    plan::{self, Kind, Plan},
     progress::Progress,
     tunnel,
     upstream::Upstream,
@@ -117,6 +117,9 @@ impl Pipeline {
         if req.method() == Method::CONNECT {
             return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
         }
+        if !framed_plainly(req.headers()) {
+            return Err(Failure::BadRequest("Transfer-Encoding is anything but chunked"));
+        }
         let front = Front::of(&req, peer.ip(), &self.site.config.trusted_proxies)?;
         self.tell_of_proxy(&front, req.headers(), peer);
         let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
@@ -148,7 +151,10 @@ impl Pipeline {
         let language = ctx.language(&head.headers).tag().to_owned();
         let variant = Variant::new(&ctx.variant(&[&language, if asked.top_level { "top" } else { "part" }]));
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let address = ctx.front.origin.join(target).map_err(|_| Failure::BadRequest("the target is no path"))?;
+        // Not joined: `//a` is a path here and would be a host there.
+        let mut address = ctx.front.origin.clone();
+        address.set_path(head.uri.path());
+        address.set_query(head.uri.query());
         head.uri = target.parse::<Uri>().map_err(|_| Failure::BadRequest("the target is no path"))?;
         head.version = Version::HTTP_11;
 
@@ -243,6 +249,9 @@ impl Pipeline {
     /// Everything that changes in an answer's head, then the plan for its body.
     async fn filter(&self, ctx: &Ctx, prepared: Prepared, resp: Response<Incoming>) -> Result<Response<Body>, Failure> {
         let (mut head, body) = resp.into_parts();
+        if !framed_plainly(&head.headers) {
+            return Err(Failure::Unreadable("the upstream's Transfer-Encoding is anything but chunked".to_owned()));
+        }
         hop::strip(&mut head.headers);
         head.version = Version::HTTP_11;
         if let Some(sides) = &prepared.sides {
@@ -272,7 +281,7 @@ impl Pipeline {
                 Ok(Response::from_parts(head, body))
             }
             Plan::Refuse(why) => Err(Failure::Unreadable(why.to_owned())),
-            Plan::Gate => self.gate(ctx, prepared, head, body).await,
+            Plan::Gate(kind) => self.gate(ctx, prepared, head, body, kind).await,
         }
     }
 
@@ -283,12 +292,25 @@ impl Pipeline {
         prepared: Prepared,
         mut head: response::Parts,
         body: Body,
+        kind: Kind,
     ) -> Result<Response<Body>, Failure> {
+        let (body, kind) = match kind {
+            Kind::Unsaid if !head.headers.contains_key(header::CONTENT_ENCODING) => {
+                let (first, body) = peek::first(body, html::SNIFF_BYTES).await?;
+                if !html::is_html(&first) {
+                    head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+                    return Ok(Response::from_parts(head, body));
+                }
+                (body, "text/html".to_owned())
+            }
+            Kind::Unsaid => (body, "text/html".to_owned()),
+            Kind::Html(kind) => (body, kind),
+        };
         let page = page::page(ctx, &prepared, &head.headers)?;
         let limits = page::limits(&self.site.config.limits);
         let on_end = page::on_end(ctx, &prepared);
-        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let (content_type, content_encoding) = (text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
+        let content_encoding = all_codings(&head.headers);
+        let (content_type, content_encoding) = (Some(kind.as_str()), content_encoding.as_deref());
         if prepared.treatment == Treatment::Observe {
             let observed =
                 Observed { content_type: content_type.map(str::to_owned), content_encoding: content_encoding.map(str::to_owned) };
@@ -310,12 +332,26 @@ impl Pipeline {
         mark(&mut head.headers, &prepared);
         if prepared.asked.top_level {
             csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
-            for line in headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https()) {
+            let (host, path) = (&ctx.front.host, prepared.address.path());
+            for line in headers::expire(&prepared.cut, host, path, ctx.front.is_https(), headers::EXPIRY_BYTES_PAGE) {
                 head.headers.append(header::SET_COOKIE, line);
             }
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }
+}
+
+/// Every `Content-Encoding` line; one that cannot be read counts as an unknown coding.
+fn all_codings(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let lines: Vec<_> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
+}
+
+/// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
+fn framed_plainly(headers: &HeaderMap) -> bool {
+    let named = headers.contains_key(header::TRANSFER_ENCODING);
+    !named || wire::single(headers, &header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
 }
 
 /// The coding a page is sent on in: the cheapest for its size that the visitor takes. A page that came

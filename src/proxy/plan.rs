@@ -6,16 +6,25 @@ use super::asked::Asked;
 use crate::headers::Conditionals;
 
 /// The plan for a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     /// Not a page: it streams through untouched.
     Pass,
     /// A page's head without its body (HEAD, 304): marked as the page would be.
     HeadOnly,
-    /// A page: it goes through the engine.
-    Gate,
+    /// A page, or what a browser may take for one: it goes through the engine.
+    Gate(Kind),
     /// A page that cannot be gated as it came.
     Refuse(&'static str),
+}
+
+/// How it is known that a body is a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The head says so: its type with parameters.
+    Html(String),
+    /// The head says nothing that browsers believe; they look at the body.
+    Unsaid,
 }
 
 /// Plans. A page is what says so, and a document that says nothing (browsers sniff it).
@@ -29,24 +38,31 @@ pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, hea
             _ => Plan::Refuse("the upstream answered 304 to a request without conditions"),
         };
     }
-    let page = match content_type(&head.headers) {
-        ContentType::Sniffed => asked.page || asked.top_level,
+    let kind = match content_type(&head.headers) {
+        ContentType::Sniffed if asked.page || asked.top_level => Kind::Unsaid,
         ContentType::Known(kind) if kind == "application/xhtml+xml" => {
             return Plan::Refuse("the page is XHTML, which is not read in this version; let the site send text/html");
         }
-        ContentType::Known(kind) => kind == "text/html",
+        ContentType::Known(kind) if kind == "text/html" => Kind::Html(first_type(&head.headers)),
         ContentType::Contradictory => return Plan::Refuse("the page has several content types; let the site send one"),
+        ContentType::Sniffed | ContentType::Known(_) => return Plan::Pass,
     };
     let bodiless = head.status.is_informational() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
-    match page {
-        false => Plan::Pass,
+    match kind {
         // It is saved and not shown: what the visitor saves is what the site sends.
-        true if is_attachment(&head.headers) => Plan::Pass,
-        true if bodiless => Plan::Pass,
-        true if method == Method::HEAD => Plan::HeadOnly,
-        true if head.status == StatusCode::PARTIAL_CONTENT => Plan::Refuse("the upstream answered with part of a page (206)"),
-        true => Plan::Gate,
+        _ if bodiless || is_attachment(&head.headers) => Plan::Pass,
+        // Whether this is a page only its body could tell.
+        Kind::Unsaid if method == Method::HEAD => Plan::Pass,
+        _ if method == Method::HEAD => Plan::HeadOnly,
+        _ if head.status == StatusCode::PARTIAL_CONTENT => Plan::Refuse("the upstream answered with part of a page (206)"),
+        kind => Plan::Gate(kind),
     }
+}
+
+/// The first type as it came, bytes that are no ASCII included.
+fn first_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
+    value.split(',').next().unwrap_or_default().to_owned()
 }
 
 /// What a browser makes of `Content-Type`.
@@ -109,26 +125,28 @@ mod tests {
     #[test]
     fn pages_are_gated_whatever_their_status() {
         let get = |status, kind| plan(Method::GET, status, &[("content-type", kind)], None);
-        assert_eq!(get(200, "text/html; charset=utf-8"), Plan::Gate);
-        assert_eq!(get(404, "TEXT/HTML"), Plan::Gate);
+        let html = |kind: &str| Plan::Gate(Kind::Html(kind.to_owned()));
+        assert_eq!(get(200, "text/html; charset=utf-8"), html("text/html; charset=utf-8"));
+        assert_eq!(get(404, "TEXT/HTML"), html("TEXT/HTML"));
+        assert!(matches!(get(200, "text/html; x=\"\u{e9}\""), Plan::Gate(Kind::Html(_))));
         for sniffed in ["nonsense", "*/*", "unknown/unknown", "application/unknown; charset=x"] {
-            assert_eq!(get(200, sniffed), Plan::Gate, "{sniffed}");
+            assert_eq!(get(200, sniffed), Plan::Gate(Kind::Unsaid), "{sniffed}");
         }
-        assert_eq!(get(200, "text/html, text/html; charset=utf-8"), Plan::Gate);
+        assert!(matches!(get(200, "text/html, text/html; charset=utf-8"), Plan::Gate(Kind::Html(_))));
         assert!(matches!(get(200, "image/png, text/html"), Plan::Refuse(_)));
         assert!(matches!(
             plan(Method::GET, 200, &[("content-type", "text/plain"), ("content-type", "text/html")], None),
             Plan::Refuse(_)
         ));
         assert!(matches!(get(200, "application/xhtml+xml"), Plan::Refuse(_)));
-        assert_eq!(plan(Method::GET, 200, &[], None), Plan::Gate);
+        assert_eq!(plan(Method::GET, 200, &[], None), Plan::Gate(Kind::Unsaid));
         assert_eq!(get(200, "image/png"), Plan::Pass);
         assert_eq!(get(204, "text/html"), Plan::Pass);
         assert!(matches!(get(206, "text/html"), Plan::Refuse(_)));
         assert_eq!(plan(Method::HEAD, 200, &[("content-type", "text/html")], None), Plan::HeadOnly);
         let saved =
             |disposition| plan(Method::GET, 200, &[("content-type", "text/html"), ("content-disposition", disposition)], None);
-        assert_eq!((saved("attachment; filename=x.html"), saved("inline")), (Plan::Pass, Plan::Gate));
+        assert_eq!((saved("attachment; filename=x.html"), saved("inline")), (Plan::Pass, html("text/html")));
     }
 
     #[test]

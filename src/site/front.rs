@@ -34,7 +34,7 @@ impl Front {
             Some(authority) => authority.as_str(),
             None => wire::single(headers, &header::HOST).ok_or(Failure::BadRequest("no Host header, or more than one"))?,
         };
-        let forwarded = |name: HeaderName| trusted.then(|| wire::single(headers, &name)).flatten();
+        let forwarded = |name: HeaderName| trusted.then(|| first_member(headers, &name)).flatten();
         let authority = parse_authority(forwarded(X_FORWARDED_HOST).unwrap_or(named))
             .ok_or(Failure::BadRequest("the Host header names no host"))?;
         let scheme = match forwarded(X_FORWARDED_PROTO) {
@@ -66,10 +66,12 @@ impl Front {
     /// from a trusted proxy.
     pub fn forward(&self, headers: &mut HeaderMap, peer: IpAddr) {
         let peer = plain(peer).to_string();
-        let chain = match headers.get(&X_FORWARDED_FOR).and_then(|value| value.to_str().ok()) {
-            Some(before) if self.trusted => format!("{before}, {peer}"),
-            _ => peer,
-        };
+        let mut chain: Vec<&str> = Vec::new();
+        if self.trusted {
+            chain.extend(headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()));
+        }
+        chain.push(&peer);
+        let chain = chain.join(", ");
         for (name, value) in
             [(X_FORWARDED_FOR, chain.as_str()), (X_FORWARDED_PROTO, self.origin.scheme()), (X_FORWARDED_HOST, &self.authority)]
         {
@@ -99,7 +101,7 @@ fn rightmost_untrusted(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr>
     for value in headers.get_all(&X_FORWARDED_FOR) {
         hops.extend(value.to_str().ok()?.split(','));
     }
-    let addresses = hops.into_iter().rev().map_while(|hop| hop.trim().trim_matches(['[', ']']).parse().ok().map(plain));
+    let addresses = hops.into_iter().rev().map_while(|hop| parse_hop(hop.trim()).map(plain));
     let mut last = None;
     for address in addresses {
         last = Some(address);
@@ -108,6 +110,19 @@ fn rightmost_untrusted(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr>
         }
     }
     last
+}
+
+/// An address, with a port as some proxies write it, or without.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    hop.trim_matches(['[', ']']).parse().ok().or_else(with_port)
+}
+
+/// The first of a list: what the proxy nearest to the visitor wrote. A visitor who invents it harms
+/// only the own visit.
+fn first_member<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let value = headers.get(name)?.to_str().ok()?;
+    value.split(',').next().map(str::trim).filter(|member| !member.is_empty())
 }
 
 /// Host and optional port, without user information.
@@ -153,6 +168,25 @@ mod tests {
         assert_eq!(headers[X_FORWARDED_FOR], "198.51.100.2");
         assert_eq!(headers[X_FORWARDED_PROTO], "http");
         assert_eq!(headers[X_FORWARDED_HOST], "inner:8080");
+    }
+
+    #[test]
+    fn lists_and_ports_of_proxies_in_a_row_are_read() {
+        let lines = [
+            ("host", "inner"),
+            ("x-forwarded-proto", "https, http"),
+            ("x-forwarded-host", "shop.example, inner"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-for", "203.0.113.9:4000"),
+        ];
+        let front = front(&lines, "/", "10.1.2.3").expect("a good request");
+        assert_eq!((front.origin.as_str(), front.client.to_string().as_str()), ("https://shop.example/", "203.0.113.9"));
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        front.forward(&mut headers, "10.1.2.3".parse().expect("a test address"));
+        assert_eq!(headers[X_FORWARDED_FOR], "6.6.6.6, 203.0.113.9:4000, 10.1.2.3");
     }
 
     #[test]

@@ -215,9 +215,11 @@ fn cookie_name(front: &Front) -> &'static str {
     if front.is_https() { COOKIE_HTTPS } else { COOKIE_HTTP }
 }
 
-/// Every value of a cookie in the request (RFC 6265, 5.4).
+/// Every value of a cookie in the request (RFC 6265, 5.4). Pair by pair: a site's own cookie with bytes
+/// that are no UTF-8 must not hide ours.
 fn cookie_values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let lines = headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes());
+    let pairs = lines.flat_map(|line| line.split(|&byte| byte == b';')).filter_map(|pair| std::str::from_utf8(pair).ok());
     pairs.filter_map(|pair| pair.trim().split_once('=')).filter(move |(key, _)| *key == name).map(|(_, value)| value)
 }
 

@@ -109,6 +109,8 @@ async fn every_field_at_fault_is_named() {
         let answer = gate.decide(json!({ "choice": "reject_all", "return": evil }), &[]).await;
         assert_eq!(fields(&answer), ["return"], "{evil}");
     }
+    let all = json!({ "choice": 7, "purpose.ads": "on", "zork": [], "return": "//evil", "notice": "old" });
+    assert_eq!(fields(&gate.decide(all, &[]).await), ["choice", "notice", "purpose.ads", "return", "zork"]);
     let big = json!({ "choice": "accept_all", "notice": "x".repeat(100_000) });
     assert_eq!(gate.decide(big, &[]).await.status, 413);
     assert_eq!(gate.decide(json!([1]), &[]).await.status, 422);
@@ -123,9 +125,12 @@ async fn every_field_at_fault_is_named() {
 async fn a_faulty_form_comes_back_with_its_choices() {
     let (_upstream, gate) = gate().await;
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")];
-    let answer = gate.send("POST", "/_consent/decision", &headers, b"choice=save&purpose.analytics=on&notice=old").await;
+    let answer = gate
+        .send("POST", "/_consent/decision", &headers, b"choice=save&purpose.analytics=on&vendor.gone=on&notice=old&return=/shop")
+        .await;
     assert_eq!(answer.status, 422);
     let text = answer.text();
+    assert!(text.contains("value=\"/shop\""), "the place to go back to is kept");
     let checked = text.split('<').find(|tag| tag.contains("name=\"purpose.analytics\"")).expect("the box");
     assert!(checked.contains("checked"), "{checked}");
     let other = text.split('<').find(|tag| tag.contains("name=\"purpose.marketing\"")).expect("the box");
@@ -175,6 +180,11 @@ async fn a_broken_foreign_or_expired_cookie_is_no_consent() {
     let cookie = gate.accepted().await;
     let other = Gate::start(&Upstream::page("x").await).await.accepted().await;
     assert_eq!(state(&gate, &cookie).await["decided"], true);
+    assert_eq!(
+        state(&gate, &format!("name=M\u{fc}ller; {cookie}")).await["decided"],
+        true,
+        "the site's own cookies hide nothing"
+    );
     let cut = &cookie[..cookie.len() - 1];
     for bad in [cut, "consentry=1.k1.e30.AAAA", other.as_str(), "consentry=", &format!("__Host-{cookie}")] {
         let state = state(&gate, bad).await;
@@ -218,6 +228,13 @@ async fn one_network_cannot_flood_the_log() {
     assert_eq!(statuses, [200, 200, 200, 429]);
     let refused = gate.decide(json!({ "choice": "reject_all" }), &[]).await;
     assert!(refused.header("retry-after").is_some());
+
+    let other = Gate::with(&upstream, |config| config.limits.decisions_per_minute = 3).await;
+    for _ in 0..5 {
+        assert_eq!(other.get("/_consent/decision", &[]).await.status, 405);
+        assert_eq!(other.decide(json!({ "choice": "reject_all" }), &[("sec-fetch-site", "cross-site")]).await.status, 403);
+    }
+    assert_eq!(other.decide(json!({ "choice": "reject_all" }), &[]).await.status, 200, "pages elsewhere use nothing up");
 }
 
 #[tokio::test]

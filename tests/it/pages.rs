@@ -304,3 +304,58 @@ async fn head_says_what_get_says() {
     }
     assert_eq!(head.header("content-length"), None);
 }
+
+#[tokio::test]
+async fn no_spelling_of_the_type_lets_a_page_pass_ungated() {
+    let body = b"<section><img src=\"https://www.facebook.com/tr?id=1\"></section>";
+    let upstream = Upstream::start(move |got| {
+        let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n", body.len()).into_bytes();
+        answer.extend_from_slice(match got.path() {
+            "/latin" => b"content-type: text/html; x=\"\xe9\"\r\n\r\n",
+            "/twice" => b"content-type: text/html\r\ncontent-type: text/html\r\n\r\n",
+            "/comma" => b"content-type: text/html, text/html; charset=utf-8\r\n\r\n",
+            _ => b"content-type: Text/HTML ; charset=utf-8\r\n\r\n",
+        });
+        answer.extend_from_slice(body);
+        answer
+    })
+    .await;
+    let gate = Gate::start(&upstream).await;
+    for path in ["/latin", "/twice", "/comma", "/plain", "//www.youtube.com/x"] {
+        let text = gate.get(path, &DOCUMENT).await.text();
+        assert!(text.contains("data-gate-") && text.contains("accept_all"), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_type_is_looked_at_and_a_download_passes_as_it_is() {
+    let zip: &[u8] = b"PK\x03\x04 not a page at all";
+    let upstream = Upstream::start(move |got| match got.path() {
+        "/page" => respond("200 OK", &[], PAGE.as_bytes()),
+        _ => respond("200 OK", &[("content-type", "application/unknown"), ("etag", "\"z\"")], zip),
+    })
+    .await;
+    let gate = Gate::start(&upstream).await;
+    assert!(gate.get("/page", &DOCUMENT).await.text().contains("accept_all"));
+    let saved = gate.get("/zip", &DOCUMENT).await;
+    assert_eq!(saved.body, zip);
+    let want = [
+        ("content-length", zip.len().to_string()),
+        ("etag", "\"z\"".to_owned()),
+        ("x-content-type-options", "nosniff".to_owned()),
+    ];
+    for (name, value) in want {
+        assert_eq!(saved.header(name), Some(value.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn leftover_cookies_of_a_visit_before_the_gate_fit_into_a_small_head() {
+    let upstream = Upstream::page("<p>x").await;
+    let gate = Gate::start(&upstream).await;
+    let cookies = "_ga=GA1.2.1.1; _gid=GA1.2.1.2; _fbp=fb.1.1700000000000.1; _gcl_au=1.1.1.1; _hjSessionUser_123=x; _clck=a; _ttp=b; _uetsid=c; _uetvid=d";
+    let page = gate.get("/en/shop/shoes/red-shoe-42", &[DOCUMENT[0], ("host", "www.shop.example"), ("cookie", cookies)]).await;
+    let head: usize = page.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    assert!(head < 3_000, "{head} bytes; proxies in front often hold 4 KiB");
+    assert!(page.all("set-cookie").iter().filter(|line| line.contains("Max-Age=0")).count() >= 9, "{:?}", page.headers);
+}

@@ -46,9 +46,9 @@ async fn find_lists_in_columns() {
     let (dir, all) = log().await;
     let want = format!(
         "\
-idx  time                 id                                    kind       site       subject                 granted              method  valid until
-  2  2026-05-30 12:00:00  {}  given      a.example  AQEBAQEBAQEBAQEBAQEBAQ  analytics marketing  save    2026-11-30
-  5  2026-06-01 12:00:00  {}  withdrawn  a.example  AQEBAQEBAQEBAQEBAQEBAQ  -                    save    2026-11-30
+idx  time                 id                                    kind       site       subject                 granted                                    method  valid until
+  2  2026-05-30 12:00:00  {}  given      a.example  AQEBAQEBAQEBAQEBAQEBAQ  analytics marketing without vendor.tiktok  save    2026-11-30
+  5  2026-06-01 12:00:00  {}  withdrawn  a.example  AQEBAQEBAQEBAQEBAQEBAQ  without vendor.tiktok                      save    2026-11-30
 ",
         all[0].id(),
         all[3].id()
@@ -64,11 +64,13 @@ async fn stats_count_in_columns() {
     assert_eq!(
         answer(dir.path(), "stats --by site,purpose"),
         "\
-site       purpose    given  partial  refused  withdrawn  gpc
-a.example  analytics      2        0        0          1    3
-a.example  marketing      2        0        0          1    3
-b.example  analytics      0        0        1          0    1
-b.example  marketing      0        0        1          0    1
+site       purpose        given  partial  refused  withdrawn  gpc
+a.example  analytics          2        0        0          1    3
+a.example  marketing          2        0        0          1    3
+a.example  vendor.tiktok      0        0        2          1    3
+b.example  analytics          0        0        1          0    1
+b.example  marketing          0        0        1          0    1
+b.example  vendor.tiktok      0        0        1          0    1
 
 Days are in UTC. Small counts are not left out: do not publish rows below 10.
 "
