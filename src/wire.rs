@@ -68,7 +68,7 @@ pub enum Failure {
     #[error("the request's body came too slowly")]
     SlowRequest,
     /// A decision that did not come from the site's own pages.
-    #[error("cross-site decision refused: {0}")]
+    #[error("only this site's own pages decide: {0}; a program sends the site's own Origin")]
     CrossSite(&'static str),
     /// An own path that does not exist.
     #[error("no such path of the gate")]
@@ -126,6 +126,9 @@ pub enum Failure {
         #[source]
         source: BodyError,
     },
+    /// The request has been here before.
+    #[error("the request came back to where it was: [upstream] url leads to the gate itself")]
+    Loop,
     /// A page that cannot be read is not passed on.
     #[error("the page cannot be gated and is not passed on: {0}")]
     Unreadable(String),
@@ -152,6 +155,7 @@ impl Failure {
             Self::UnknownFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unreachable { .. } | Self::UpstreamBroke { .. } | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::NotRecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -227,6 +231,9 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// `X-Forwarded-Host`.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// `CDN-Loop` (RFC 8586): every proxy a request went through.
+pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
 /// The one value of a header that may occur once; `None` when it is absent, repeated or not ASCII.
 pub fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

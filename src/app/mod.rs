@@ -41,7 +41,9 @@ pub enum AppError {
     #[error("the upstream cannot be used")]
     Upstream(#[from] UpstreamFault),
     /// A listener cannot be opened.
-    #[error("{address} cannot be opened: is another process listening there? Choose another with --{flag}")]
+    #[error(
+        "{address} cannot be opened. Is another process listening there, or is the port below 1024? Choose another with --{flag}"
+    )]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -26,11 +26,13 @@ pub(super) struct Reloader {
     /// The files as they were when they were last read. Empty at first: an edit between the first
     /// reading and the first look would be missed otherwise.
     applied: Fingerprint,
+    /// Whether the files as last read were at fault.
+    at_fault: bool,
 }
 
 impl Reloader {
     pub(super) fn new(folders: Folders) -> Self {
-        Self { folders, applied: Vec::new() }
+        Self { folders, applied: Vec::new(), at_fault: false }
     }
 
     /// Looks until `stop` turns true.
@@ -53,7 +55,7 @@ impl Reloader {
         }
     }
 
-    async fn reload(&self, site: &Site) {
+    async fn reload(&mut self, site: &Site) {
         let read = || {
             let policies = files::read_policies(self.folders.policies.as_deref())?;
             let templates = files::read_templates(self.folders.templates.as_deref())?;
@@ -62,11 +64,16 @@ impl Reloader {
         let (snapshot, warnings) = match read() {
             Ok(compiled) => compiled,
             Err(faults) => {
+                self.at_fault = true;
                 faults.iter().for_each(|fault| error!("{fault}"));
                 return error!(faults = faults.len(), "the edited files are at fault: the policy in force stays");
             }
         };
+        let mended = std::mem::take(&mut self.at_fault);
         if snapshot.fingerprint() == site.snapshot().fingerprint() {
+            if mended {
+                info!("the edited files are in order again, and as they were");
+            }
             return;
         }
         warnings.iter().for_each(|warning| warn!("{warning}"));

@@ -72,7 +72,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
 }
 
 fn parse(url: &str) -> Result<Url, Failed> {
-    let url = Url::parse(url).map_err(|error| Failed::Usage(format!("{url}: {error}; write https://…")))?;
+    let url = Url::parse(url)
+        .map_err(|error| Failed::Usage(format!("{url}: {error}; write https://…, or name a saved page with --html")))?;
     if matches!(url.scheme(), "http" | "https") {
         Ok(url)
     } else {

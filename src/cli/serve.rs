@@ -50,7 +50,8 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         let app = App::open(config).await.map_err(failed)?;
         let address = app.address().map_err(|error| Failed::Working(error.into()))?;
         let policy = app.site().snapshot().policy.revision().0.short();
-        info!(upstream, policy, "consentry stands at http://{address}/");
+        let (data, admin) = (app.site().config.data.display().to_string(), app.site().config.admin);
+        info!(upstream, policy, data, %admin, "consentry stands at http://{address}/");
         if observe {
             warn!("observing: pages pass unchanged, tags included; nothing is held and nobody is asked");
         }

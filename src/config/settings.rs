@@ -72,7 +72,7 @@ limits! {
     /// Decisions a client network may post in a minute; 0: no limit.
     decisions_per_minute: 60 in 0..=1_000_000;
     /// Requests a client network may make to the gate's other own paths in a minute; 0: no limit.
-    own_requests_per_minute: 600 in 0..=1_000_000;
+    own_requests_per_minute: 6_000 in 0..=1_000_000;
     /// Bytes of a posted decision.
     decision_bytes: 65_536 in 1_024..=1_048_576;
     /// Connections from visitors at a time.
@@ -215,7 +215,7 @@ fn read_upstream(root: &mut Section<'_>, config: &mut Config) {
 
 /// An upstream is a scheme, a host and a port, and nothing else.
 pub fn parse_upstream(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text).map_err(|_| "the upstream is no URL")?;
+    let url = Url::parse(text).map_err(|_| "the upstream is no URL: write http:// or https:// in front")?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("the upstream is no http or https URL");
     }

@@ -123,18 +123,17 @@ pub fn form_fields(body: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(body).take(FIELDS_MAX + 1).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
 
-/// Reads a flat JSON object of strings and booleans (`true` reads as `on`, `false` as `off`).
+/// Reads a flat JSON object of strings and booleans (`true` reads as `on`, `false` as `off`). A value
+/// of another type reads as one that no field takes, so that every fault is found.
 pub fn json_fields(body: &[u8]) -> Result<Vec<(String, String)>, FieldFault> {
     let object: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(body).map_err(|_| FieldFault::new("body", Problem::ValueBad))?;
-    object
-        .into_iter()
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => Ok((name, text)),
-            serde_json::Value::Bool(on) => Ok((name, if on { "on" } else { "off" }.to_owned())),
-            _ => Err(FieldFault::new(&name, Problem::ValueBad)),
-        })
-        .collect()
+    let text = |value| match value {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Bool(on) => if on { "on" } else { "off" }.to_owned(),
+        other => format!("\0{other}"),
+    };
+    Ok(object.into_iter().map(|(name, value)| (name, text(value))).collect())
 }
 
 /// Parses the fields against the offer. `vendor.<id>=off` refuses one vendor within a granted
@@ -262,6 +261,10 @@ mod tests {
     fn json_is_read_like_a_form() {
         let fields = json_fields(br#"{"choice":"save","purpose.analytics":true,"notice":"n"}"#).expect("flat JSON");
         assert!(fields.contains(&("purpose.analytics".to_owned(), "on".to_owned())));
-        assert!(json_fields(b"[1]").is_err() && json_fields(br#"{"a":{}}"#).is_err());
+        assert!(json_fields(b"[1]").is_err() && json_fields(br#"{"choice":"save""#).is_err());
+        let fields = json_fields(br#"{"choice":1,"purpose.analytics":{},"zork":[]}"#).expect("flat JSON");
+        let offered = Offered { purposes: &["analytics"], vendors: &[] };
+        let faults: Vec<String> = parse(fields, &offered).unwrap_err().into_iter().map(|fault| fault.field).collect();
+        assert_eq!(faults, ["choice", "purpose.analytics", "zork"]);
     }
 }

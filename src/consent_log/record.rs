@@ -5,7 +5,7 @@
 //! stand in the notice that the record cites. There is no field for an address of the visitor, a
 //! user agent string or a page: what is not needed for the proof has no place to be put.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -127,6 +127,13 @@ impl Record {
         };
         // Catches unknown fields, constants that differ and every other way to write the same thing.
         if record.canonical().as_bytes() == bytes { Ok(record) } else { Err(RecordFault::Form) }
+    }
+
+    /// Every choice by the name it has in a decision's form: each purpose asked for, and
+    /// `vendor.<id>` for each vendor that differs from its purposes.
+    pub fn choices(&self) -> impl Iterator<Item = (Cow<'_, str>, bool)> {
+        let purposes = self.purposes.iter().map(|(id, granted)| (Cow::Borrowed(id.as_str()), *granted));
+        purposes.chain(self.vendors.iter().map(|(id, granted)| (Cow::Owned(format!("vendor.{id}")), *granted)))
     }
 
     fn value(&self) -> Value {

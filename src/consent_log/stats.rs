@@ -16,7 +16,8 @@ words! {
         Day = "day",
         /// The site.
         Site = "site",
-        /// The purpose: each decision then counts once for every purpose it was asked about.
+        /// The purpose: each decision then counts once for every purpose it was asked about, and as
+        /// `vendor.<id>` for every vendor that differs from its purposes.
         Purpose = "purpose",
         /// The language of the notice.
         Language = "language",
@@ -68,9 +69,9 @@ impl Stats {
         if !self.by.contains(&Group::Purpose) && only.is_none() {
             return self.count(record, "", None);
         }
-        for (purpose, granted) in &record.purposes {
+        for (purpose, granted) in record.choices() {
             if only.is_none_or(|only| only == purpose) {
-                self.count(record, purpose, Some(*granted));
+                self.count(record, &purpose, Some(granted));
             }
         }
     }

@@ -12,7 +12,13 @@ use crate::{
 pub fn failure_page(notices: &Notices, headers: &HeaderMap, failure: &Failure) -> Response<Body> {
     let status = failure.status();
     let mut resp = if wants_json(headers) {
-        let body = json!({ "error": status.canonical_reason().unwrap_or("error"), "status": status.as_u16() });
+        // A script's author reads this; what concerns the operator alone stays in the trace.
+        let told = if failure.concerns_operator() {
+            status.canonical_reason().unwrap_or("error").to_owned()
+        } else {
+            failure.to_string()
+        };
+        let body = json!({ "error": told, "status": status.as_u16() });
         wire::answer(status, wire::JSON, body.to_string())
     } else {
         let language = notices.negotiate(wire::single(headers, &header::ACCEPT_LANGUAGE));

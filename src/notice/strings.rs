@@ -144,7 +144,11 @@ impl Strings {
         for (tag, path, text) in sources.strings() {
             let ((strings, missing), mut found) = File::read(path, text, |root| read_one(root, tag));
             faults.append(&mut found);
-            read.push(Read { strings, path: path.to_owned(), missing });
+            let mut one = Read { strings, path: path.to_owned(), missing };
+            if let Some(built_in) = TemplateSources::embedded().get(path).filter(|built_in| *built_in != text) {
+                one.lie_over(File::read(path, built_in, |root| read_one(root, tag)).0.0);
+            }
+            read.push(one);
         }
         let english = read.iter().find(|read| read.strings.tag == DEFAULT).map(|read| read.strings.clone());
         let Some(mut english) = english else {
@@ -209,9 +213,41 @@ impl Strings {
 // === impl Read ===
 
 impl Read {
-    /// Takes from English what is missing here, and says so.
+    /// An edited file may hold no more than what differs: the built-in file of the same language holds for the rest.
+    fn lie_over(&mut self, built_in: Strings) {
+        let Strings { texts, purposes, vendors, .. } = built_in;
+        self.missing.retain(|&(table, key, _)| match texts.get(table).and_then(|texts| texts.get(key)) {
+            Some(text) => {
+                self.strings.texts.entry(table).or_default().insert(key, text.clone());
+                false
+            }
+            None => true,
+        });
+        for (id, text) in purposes {
+            self.strings.purposes.entry(id).or_insert(text);
+        }
+        for (id, text) in vendors {
+            self.strings.vendors.entry(id).or_insert(text);
+        }
+    }
+
+    /// Takes from English what is missing here, and says so: many at once in one sentence.
     fn complete(&mut self, english: &Strings, sources: &TemplateSources, found: &mut Vec<Fault>) {
         let text = sources.get(&self.path).unwrap_or_default();
+        if let [(table, key, _), _, _, _, ..] = self.missing.as_slice()
+            && english.tag != self.strings.tag
+        {
+            let message = format!("{} texts are missing, `{table}.{key}` the first of them", self.missing.len());
+            found.push(Fault::whole(
+                &self.path,
+                message,
+                "the English texts are shown instead; `consentry init` writes a whole file",
+            ));
+            for (table, key, _) in std::mem::take(&mut self.missing) {
+                let borrowed = english.texts.get(table).and_then(|texts| texts.get(key)).cloned().unwrap_or_default();
+                self.strings.texts.entry(table).or_default().insert(key, borrowed);
+            }
+        }
         for &(table, key, offset) in &self.missing {
             let mend = match english.tag == self.strings.tag {
                 true => format!("add `{key} = \"…\"` under [{table}]"),

@@ -20,9 +20,9 @@ pub use inline::InlineScanner;
 pub use matcher::{Hits, RuleId};
 pub use purposes::PurposeDef;
 pub use regime::{Regime, Signal};
-pub use site::{Controller, Declared};
+pub use site::Controller;
 pub use source::Sources;
-pub use vendor::{CookieRule, Example, Rule, VendorDef};
+pub use vendor::{Example, Rule, VendorDef};
 
 use crate::{
     config::Fault,

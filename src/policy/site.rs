@@ -21,15 +21,6 @@ pub struct Controller {
     pub dpo: String,
 }
 
-/// How `vendors` stands in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Declared {
-    /// `vendors = "all"`.
-    All,
-    /// A list of ids.
-    Listed,
-}
-
 pub(super) struct Site {
     pub(super) controller: Controller,
     pub(super) declared: VendorSet,
@@ -44,11 +35,11 @@ pub(super) fn read(sources: &Sources, vendors: &[VendorDef], faults: &mut Vec<Fa
     };
     let (site, mut found) = File::read(FILE, text, |root| {
         let mut declared = VendorSet::EMPTY;
-        let mut mode = Declared::Listed;
+        let mut all = false;
         match root.string_or_strings("vendors") {
             None => root.fault(root.offset(), "`vendors` is missing", "list the vendors the site uses: vendors = [\"…\", \"…\"]"),
             Some(list) if list.len() == 1 && list[0].value == "all" => {
-                mode = Declared::All;
+                all = true;
                 declared = (0..vendors.len() as u16).map(VendorId).collect();
             }
             Some(list) => {
@@ -89,11 +80,11 @@ pub(super) fn read(sources: &Sources, vendors: &[VendorDef], faults: &mut Vec<Fa
             }
             section.finish();
         }
-        (Site { controller, declared }, mode, controller_offset)
+        (Site { controller, declared }, all, controller_offset)
     });
     faults.append(&mut found);
-    let (site, mode, controller_offset) = site;
-    if mode == Declared::All {
+    let (site, all, controller_offset) = site;
+    if all {
         warnings.push(Fault::at(
             FILE,
             text,

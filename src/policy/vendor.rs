@@ -64,7 +64,7 @@ pub(super) enum What {
 
 /// A first-party cookie by name and, where the name alone is not distinctive, by its value's shape.
 #[derive(Clone, Debug)]
-pub struct CookieRule {
+pub(super) struct CookieRule {
     pub(super) name: Glob,
     pub(super) value: Option<Glob>,
 }

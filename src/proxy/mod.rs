@@ -4,6 +4,8 @@
 mod asked;
 mod hop;
 pub mod listen;
+mod observe;
+mod page;
 pub mod pipeline;
 mod plan;
 pub mod progress;

@@ -1,6 +1,13 @@
 //! The way of one request, to be read downward. Branches are here and nowhere else.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
@@ -9,12 +16,14 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use jiff::Timestamp;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 use url::Url;
 
 use super::{
     asked::Asked,
     hop,
+    observe::{self, Observed},
+    page,
     plan::{self, Plan},
     progress::Progress,
     tunnel,
@@ -22,14 +31,11 @@ use super::{
 };
 use crate::{
     config::{Limits, UpstreamHost},
-    consent::{safe_return, token},
     endpoint,
-    headers::{self, Conditionals, Origin, Sides, Variant, csp},
-    html::{self, BodyHead, Ending},
-    notice::{Fill, Layer},
-    site::{Ctx, Front, OWN_COOKIES, Seen, Site},
-    vocab::Verdict,
-    wire::{self, Body, BodyError, Causes, Failure},
+    headers::{self, AcceptedCodings, Coding, Conditionals, Origin, Sides, Variant, csp},
+    html::{self, BodyHead},
+    site::{Ctx, Front, OWN_COOKIES, Site},
+    wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
 /// Everything a request passes through.
@@ -39,11 +45,15 @@ pub struct Pipeline {
     /// The upstream's `Host`.
     authority: HeaderValue,
     origin: Origin,
+    /// This process in `CDN-Loop`.
+    mark: HeaderValue,
+    /// Whether the operator was told of a proxy in front that is not trusted.
+    told_of_proxy: AtomicBool,
 }
 
 /// How the gate treats a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Treatment {
+pub(super) enum Treatment {
     /// Tags are held, cookies are cut.
     Gate,
     /// Nothing is changed, what would be held is told.
@@ -53,21 +63,21 @@ enum Treatment {
 }
 
 /// A request on its way to the upstream, and what the answer has to be read with.
-struct Prepared {
-    head: request::Parts,
-    asked: Asked,
-    treatment: Treatment,
-    /// The visitor's `Accept-Encoding`.
-    accept_encoding: Option<String>,
-    variant: Variant,
-    conditionals: Conditionals,
+pub(super) struct Prepared {
+    pub(super) head: request::Parts,
+    pub(super) asked: Asked,
+    pub(super) treatment: Treatment,
+    /// What the visitor can decode.
+    pub(super) accepted: AcceptedCodings,
+    pub(super) variant: Variant,
+    pub(super) conditionals: Conditionals,
     /// The language of its notices.
-    language: String,
+    pub(super) language: String,
     /// Names of ungranted vendors' cookies that the visitor's browser sent.
-    cut: Vec<String>,
-    sides: Option<Sides>,
+    pub(super) cut: Vec<String>,
+    pub(super) sides: Option<Sides>,
     /// The page's address as the visitor sees it.
-    address: Url,
+    pub(super) address: Url,
 }
 
 impl Pipeline {
@@ -76,7 +86,10 @@ impl Pipeline {
         let origin = Origin::of(url).ok_or("the upstream is no http or https URL")?;
         let authority = url.as_str().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let authority = HeaderValue::from_str(authority).map_err(|_| "the upstream's name is no header value")?;
-        Ok(Self { site, upstream, authority, origin })
+        let mark =
+            HeaderValue::from_str(&format!("consentry-{:016x}", random().map_err(|_| "the system gives no random bytes")?));
+        let mark = mark.map_err(|_| "hex digits are a header value")?;
+        Ok(Self { site, upstream, authority, origin, mark, told_of_proxy: AtomicBool::new(false) })
     }
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
@@ -105,6 +118,7 @@ impl Pipeline {
             return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
         }
         let front = Front::of(&req, peer.ip(), &self.site.config.trusted_proxies)?;
+        self.tell_of_proxy(&front, req.headers(), peer);
         let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
         let path = req.uri().path().to_owned();
         if let Some(own) = endpoint::own_path(&path, &self.site.config.prefix) {
@@ -125,9 +139,12 @@ impl Pipeline {
 
     /// Everything that changes in a request's head, in order.
     fn prepare(&self, ctx: &Ctx, mut head: request::Parts, peer: SocketAddr) -> Result<Prepared, Failure> {
+        if head.headers.get_all(CDN_LOOP).iter().any(|mark| mark == self.mark) {
+            return Err(Failure::Loop);
+        }
         let asked = Asked::of(&head.method, &head.headers);
         let treatment = self.treatment(head.uri.path());
-        let accept_encoding = wire::single(&head.headers, &header::ACCEPT_ENCODING).map(str::to_owned);
+        let accepted = headers::accepted(&head.headers);
         let language = ctx.language(&head.headers).tag().to_owned();
         let variant = Variant::new(&ctx.variant(&[&language, if asked.top_level { "top" } else { "part" }]));
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -138,6 +155,7 @@ impl Pipeline {
         hop::strip(&mut head.headers);
         head.headers.remove(header::EXPECT);
         ctx.front.forward(&mut head.headers, peer.ip());
+        head.headers.append(CDN_LOOP, self.mark.clone());
         let sides = self.localize(ctx, &mut head.headers);
         let cut = match treatment {
             Treatment::Gate => headers::cut_request_cookies(&mut head.headers, ctx.policy(), &ctx.grants, &OWN_COOKIES),
@@ -150,7 +168,26 @@ impl Pipeline {
         if treatment != Treatment::Exempt {
             headers::limit_accept_encoding(&mut head.headers);
         }
-        Ok(Prepared { head, asked, treatment, accept_encoding, language, variant, conditionals, cut, sides, address })
+        Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides, address })
+    }
+
+    /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the
+    /// commonest mistake when the gate is placed, told once.
+    fn tell_of_proxy(&self, front: &Front, headers: &HeaderMap, peer: SocketAddr) {
+        let near = match peer.ip().to_canonical() {
+            IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+        };
+        if near
+            && !front.trusted
+            && headers.contains_key(wire::X_FORWARDED_FOR)
+            && !self.told_of_proxy.swap(true, Ordering::Relaxed)
+        {
+            let proxy = peer.ip().to_canonical();
+            warn!(
+                "requests come through a proxy at {proxy} that is not believed: add it to [server] trusted_proxies, or limits count all visitors as one"
+            );
+        }
     }
 
     fn treatment(&self, path: &str) -> Treatment {
@@ -247,16 +284,18 @@ impl Pipeline {
         mut head: response::Parts,
         body: Body,
     ) -> Result<Response<Body>, Failure> {
-        let observe = prepared.treatment == Treatment::Observe;
-        let page = page(ctx, &prepared, &head.headers)?;
+        let page = page::page(ctx, &prepared, &head.headers)?;
+        let limits = page::limits(&self.site.config.limits);
+        let on_end = page::on_end(ctx, &prepared);
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let body_head = BodyHead {
-            content_type: text(header::CONTENT_TYPE),
-            content_encoding: text(header::CONTENT_ENCODING),
-            accept_encoding: prepared.accept_encoding.as_deref(),
-        };
-        let on_end = on_end(ctx, &prepared, observe);
-        let gated = html::gate_body(body, body_head, page, limits(&self.site.config.limits), on_end).await;
+        let (content_type, content_encoding) = (text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
+        if prepared.treatment == Treatment::Observe {
+            let observed =
+                Observed { content_type: content_type.map(str::to_owned), content_encoding: content_encoding.map(str::to_owned) };
+            return Ok(Response::from_parts(head, observe::tap(body, observed, page, limits, on_end)));
+        }
+        let body_head = BodyHead { content_type, content_encoding, answer_encoding: answer_encoding(&prepared, &head.headers) };
+        let gated = html::gate_body(body, body_head, page, limits, on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
 
         match gated.content_encoding {
@@ -268,118 +307,29 @@ impl Pipeline {
             _ => head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         };
         head.headers.remove(header::CONTENT_LENGTH);
-        if !observe {
-            mark(&mut head.headers, &prepared);
-            if prepared.asked.top_level {
-                csp::amend_headers(&mut head.headers, &needs(ctx)?);
-                let leftover = headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https());
-                for line in leftover {
-                    head.headers.append(header::SET_COOKIE, line);
-                }
+        mark(&mut head.headers, &prepared);
+        if prepared.asked.top_level {
+            csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
+            for line in headers::expire(&prepared.cut, &ctx.front.host, prepared.address.path(), ctx.front.is_https()) {
+                head.headers.append(header::SET_COOKIE, line);
             }
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }
 }
 
+/// The coding a page is sent on in: the cheapest for its size that the visitor takes. A page that came
+/// uncompressed stays so: the site may have its reason (BREACH).
+fn answer_encoding(prepared: &Prepared, head: &HeaderMap) -> Option<&'static str> {
+    let written = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Identity];
+    let came_coded = head.contains_key(header::CONTENT_ENCODING);
+    came_coded.then(|| prepared.accepted.best(&written)).flatten().map(Coding::token)
+}
+
 /// The head of a page that is this visitor's variant.
 fn mark(head: &mut HeaderMap, prepared: &Prepared) {
     headers::mark_variant(head, &prepared.variant);
     headers::append_vary(head, &["Cookie", "Accept-Language", "Accept-Encoding"]);
-}
-
-/// What the engine needs to know about this page of this visitor.
-fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Page, Failure> {
-    let mut nonce = [0; 8];
-    getrandom::fill(&mut nonce).map_err(|error| Failure::Internal(error.to_string()))?;
-    let nonce = format!("{:016x}", u64::from_be_bytes(nonce));
-    // Where no vendor is declared there is nothing to ask for.
-    let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level && !ctx.policy().declared().is_empty();
-    let (head, body) = if with_notice { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
-    let needs = needs(ctx)?;
-    Ok(html::Page {
-        policy: Arc::clone(ctx.policy()),
-        grants: ctx.grants,
-        base: prepared.address.clone(),
-        nonce,
-        head,
-        body,
-        amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
-        observe: prepared.treatment == Treatment::Observe,
-    })
-}
-
-/// Style and script for the head; for the body the banner, or after a decision the way back to it.
-fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (String, String) {
-    let notices = ctx.notices();
-    let language = notices.negotiate(Some(&prepared.language));
-    let prefix_url = ctx.prefix_url();
-    let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
-    let csp_nonce = csp::page_nonce(headers);
-    let decided_at = ctx.state.as_ref().map(|state| state.decided_at.to_string());
-    let return_to = return_to(ctx, prepared);
-    let fill = Fill {
-        prefix_url: &prefix_url,
-        token: &token,
-        return_to: &return_to,
-        gate_nonce: nonce,
-        csp_nonce: csp_nonce.as_deref(),
-        decided_at: decided_at.as_deref(),
-    };
-    let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
-    (notices.head(&fill), body)
-}
-
-/// The page itself; the answer to a POST is no place to come back to.
-fn return_to(ctx: &Ctx, prepared: &Prepared) -> String {
-    let target = &prepared.address[url::Position::BeforePath..url::Position::AfterQuery];
-    let place = (prepared.head.method != Method::POST).then(|| safe_return(target, &ctx.front.origin, &ctx.site.config.prefix));
-    place.flatten().unwrap_or_else(|| "/".to_owned())
-}
-
-fn needs(ctx: &Ctx) -> Result<csp::Needs, Failure> {
-    let own = Url::parse(&ctx.prefix_url()).map_err(|_| Failure::Internal("the prefix is no address".to_owned()))?;
-    Ok(csp::Needs::new(&own, "consentry"))
-}
-
-/// Tells what the page carried, once it is over.
-fn on_end(ctx: &Ctx, prepared: &Prepared, observe: bool) -> html::OnEnd {
-    let (site, policy) = (Arc::clone(&ctx.site), Arc::clone(ctx.policy()));
-    let path = prepared.address.path().to_owned();
-    Box::new(move |report, ending| {
-        if let Ending::Cut(error) = ending {
-            error!(site = site.config.prefix, "a page was cut: {}", Causes(error));
-        }
-        let seen = Seen::page(&policy, &path, report);
-        debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");
-        if observe {
-            tell_observed(&path, &seen);
-        }
-        // Nobody may be listening.
-        let _ = site.seen.send(Arc::new(seen));
-    })
-}
-
-/// The loud part of a dry run.
-fn tell_observed(path: &str, seen: &Seen) {
-    let Seen::Page { tags, .. } = seen else { return };
-    for tag in tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
-        let (rules, element) = (tag.rules.join(" + "), tag.element.as_str());
-        info!(page = path, verdict = %tag.verdict, rules, element, "would not pass");
-    }
-}
-
-/// The engine's bounds, as `[limits]` names them.
-fn limits(limits: &Limits) -> html::Limits {
-    html::Limits {
-        hold_bytes_max: limits.script_hold_bytes as usize,
-        noscript_bytes_max: limits.noscript_hold_bytes as usize,
-        memory_bytes_max: limits.parser_memory_bytes as usize,
-        patches_max: limits.page_patches as usize,
-        decoded_bytes_max: limits.page_bytes,
-        decoded_ratio_max: limits.page_ratio,
-        ..html::Limits::default()
-    }
 }
 
 /// Everything in an answer's head that would let a vendor in.
@@ -396,6 +346,13 @@ fn filter_head(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
     if !cookies.is_empty() || !cut.is_empty() {
         debug!(cookies = cookies.len(), headers = cut.len(), "cut from a head");
     }
+}
+
+/// 64 random bits.
+pub(super) fn random() -> Result<u64, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 /// The head that goes to the upstream; the original stays for reading the answer.

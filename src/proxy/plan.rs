@@ -30,8 +30,12 @@ pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, hea
         };
     }
     let page = match content_type(&head.headers) {
-        Some(kind) => is_page(&kind),
-        None => asked.page || asked.top_level,
+        ContentType::Sniffed => asked.page || asked.top_level,
+        ContentType::Known(kind) if kind == "application/xhtml+xml" => {
+            return Plan::Refuse("the page is XHTML, which is not read in this version; let the site send text/html");
+        }
+        ContentType::Known(kind) => kind == "text/html",
+        ContentType::Contradictory => return Plan::Refuse("the page has several content types; let the site send one"),
     };
     let bodiless = head.status.is_informational() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
     match page {
@@ -45,22 +49,40 @@ pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, hea
     }
 }
 
-/// The type without parameters, lower case; several values count as none, as in browsers that then sniff.
-fn content_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind.contains('/').then_some(kind)
+/// What a browser makes of `Content-Type`.
+enum ContentType {
+    /// Nothing that it believes: it looks at the body (MIME Sniffing, section 7.1).
+    Sniffed,
+    /// One type, without parameters, in lower case.
+    Known(String),
+    /// Several, one of them a page's. Browsers take the last one (Fetch, "extract a MIME type"); what
+    /// stands between them and here may not.
+    Contradictory,
+}
+
+fn content_type(headers: &HeaderMap) -> ContentType {
+    let mut kinds: Vec<String> = Vec::new();
+    for value in headers.get_all(header::CONTENT_TYPE) {
+        for part in String::from_utf8_lossy(value.as_bytes()).split(',') {
+            let kind = part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            if kind.contains('/') && !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+    }
+    kinds.retain(|kind| !matches!(kind.as_str(), "*/*" | "unknown/unknown" | "application/unknown"));
+    match kinds.as_slice() {
+        [] => ContentType::Sniffed,
+        [kind] => ContentType::Known(kind.clone()),
+        several if several.iter().any(|kind| kind.contains("html")) => ContentType::Contradictory,
+        [first, ..] => ContentType::Known(first.clone()),
+    }
 }
 
 /// `Content-Disposition: attachment` (RFC 6266): one value, and that type; anything else may be shown.
 fn is_attachment(headers: &HeaderMap) -> bool {
     let value = crate::wire::single(headers, &header::CONTENT_DISPOSITION).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("attachment")
-}
-
-/// What browsers parse as a document that runs scripts.
-fn is_page(kind: &str) -> bool {
-    matches!(kind, "text/html" | "application/xhtml+xml")
 }
 
 #[cfg(test)]
@@ -89,7 +111,16 @@ mod tests {
         let get = |status, kind| plan(Method::GET, status, &[("content-type", kind)], None);
         assert_eq!(get(200, "text/html; charset=utf-8"), Plan::Gate);
         assert_eq!(get(404, "TEXT/HTML"), Plan::Gate);
-        assert_eq!(get(200, "nonsense"), Plan::Gate);
+        for sniffed in ["nonsense", "*/*", "unknown/unknown", "application/unknown; charset=x"] {
+            assert_eq!(get(200, sniffed), Plan::Gate, "{sniffed}");
+        }
+        assert_eq!(get(200, "text/html, text/html; charset=utf-8"), Plan::Gate);
+        assert!(matches!(get(200, "image/png, text/html"), Plan::Refuse(_)));
+        assert!(matches!(
+            plan(Method::GET, 200, &[("content-type", "text/plain"), ("content-type", "text/html")], None),
+            Plan::Refuse(_)
+        ));
+        assert!(matches!(get(200, "application/xhtml+xml"), Plan::Refuse(_)));
         assert_eq!(plan(Method::GET, 200, &[], None), Plan::Gate);
         assert_eq!(get(200, "image/png"), Plan::Pass);
         assert_eq!(get(204, "text/html"), Plan::Pass);

@@ -71,13 +71,34 @@ async fn the_language_of_the_notice_is_the_visitors() {
 }
 
 #[tokio::test]
-async fn exempt_paths_pass_byte_for_byte_and_observing_changes_no_page() {
+async fn exempt_paths_pass_byte_for_byte() {
     let upstream = Upstream::page(PAGE).await;
     let gate = Gate::with(&upstream, |config| config.exempt = paths(&["/wp-admin/*"])).await;
     assert_eq!(gate.get("/wp-admin/x", &[]).await.text(), PAGE);
     assert_ne!(gate.get("/wp-admin/../x", &[]).await.text(), PAGE);
-    let observer = Gate::with(&upstream, |config| config.observe = true).await;
-    assert_eq!(observer.get("/", &DOCUMENT).await.text(), PAGE);
+}
+
+#[tokio::test]
+async fn observing_changes_nothing_not_even_what_could_not_be_gated() {
+    let utf16: &[u8] = b"<\0p\0>\0x\0";
+    let upstream = Upstream::start(move |got| match got.path() {
+        "/utf16" => respond("200 OK", &[("content-type", "text/html; charset=utf-16le"), ("etag", "\"a\"")], utf16),
+        _ => respond(
+            "200 OK",
+            &[("content-type", "text/html"), ("etag", "\"a\""), ("set-cookie", "_ga=GA1.1.1.1")],
+            PAGE.as_bytes(),
+        ),
+    })
+    .await;
+    let gate = Gate::with(&upstream, |config| config.observe = true).await;
+    let page = gate.get("/", &[DOCUMENT[0], ("cookie", "_fbp=fb.1.1700000000000.123456789; a=b")]).await;
+    assert_eq!(page.text(), PAGE);
+    for (name, want) in [("content-type", "text/html"), ("etag", "\"a\""), ("set-cookie", "_ga=GA1.1.1.1")] {
+        assert_eq!(page.header(name), Some(want));
+    }
+    assert_eq!(page.header("content-length"), Some(PAGE.len().to_string().as_str()));
+    assert_eq!(upstream.last().header("cookie"), Some("_fbp=fb.1.1700000000000.123456789; a=b"));
+    assert_eq!(gate.get("/utf16", &DOCUMENT).await.body, utf16);
 }
 
 #[tokio::test]

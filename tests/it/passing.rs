@@ -236,6 +236,18 @@ async fn a_gate_that_stops_lets_requests_under_way_end() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_is_the_gate_itself_is_told_and_not_asked_for_ever() {
+    let any = Upstream::page("x").await;
+    let free = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a port");
+    let gate = Gate::with(&any, |config| {
+        config.listen = free;
+        config.upstream = Some(format!("http://{free}").parse().expect("a URL"));
+    })
+    .await;
+    assert_eq!(gate.get("/", &[]).await.status, 508);
+}
+
+#[tokio::test]
 async fn bounds_hold_for_heads() {
     let upstream = Upstream::page("<p>x").await;
     let gate = Gate::start(&upstream).await;

@@ -120,7 +120,9 @@ async fn play(args: Args) -> Result<(), Failed> {
 async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, Failed> {
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("{address} ({what}) cannot be opened: is another demo running?"))
+        .with_context(|| {
+            format!("{address} ({what}) cannot be opened: is another demo running? Choose another address with --{what}")
+        })
         .map_err(Failed::Working)
 }
 

@@ -159,7 +159,12 @@ const FOUND: [&str; 9] = ["idx", "time", "id", "kind", "site", "subject", "grant
 
 fn found_row(leaf: &Leaf) -> Option<Vec<String>> {
     let record = leaf.record.as_ref()?;
-    let granted: Vec<&str> = record.purposes.iter().filter(|(_, granted)| **granted).map(|(id, _)| id.as_str()).collect();
+    let mut granted: Vec<_> = record.choices().filter(|(_, granted)| *granted).map(|(id, _)| id).collect();
+    let refused: Vec<_> = record.vendors.iter().filter(|(_, granted)| !**granted).map(|(id, _)| format!("vendor.{id}")).collect();
+    if !refused.is_empty() {
+        granted.push("without".into());
+        granted.extend(refused.into_iter().map(Into::into));
+    }
     Some(vec![
         leaf.index.to_string(),
         record.time.strftime("%Y-%m-%d %H:%M:%S").to_string(),

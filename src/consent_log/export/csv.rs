@@ -1,4 +1,5 @@
-//! One row for each decision and purpose. Only decisions: notices and policies have no cells.
+//! One row for each decision and purpose, and one for each vendor that differs from its purposes
+//! (`vendor.<id>` in the column `purpose`). Only decisions: notices and policies have no cells.
 
 use std::{borrow::Cow, io::Write};
 
@@ -39,9 +40,8 @@ impl<W: Write> Table<W> {
     /// The rows of one leaf, narrowed to one purpose where one is asked for.
     pub(super) fn write(&mut self, leaf: &Leaf, only: Option<&str>) -> Result<u64, LogError> {
         let Some(record) = &leaf.record else { return Ok(0) };
-        let asked = record.purposes.iter().filter(|(purpose, _)| only.is_none_or(|only| only == purpose.as_str()));
         let mut rows = 0;
-        for (purpose, granted) in asked {
+        for (purpose, granted) in record.choices().filter(|(purpose, _)| only.is_none_or(|only| only == purpose)) {
             let cells: [&str; 15] = [
                 &leaf.index.to_string(),
                 &record.id.to_string(),
@@ -49,8 +49,8 @@ impl<W: Write> Table<W> {
                 record.kind.as_str(),
                 &record.site,
                 &record.subject.map(|subject| subject.encode()).unwrap_or_default(),
-                purpose,
-                if *granted { "1" } else { "0" },
+                &purpose,
+                if granted { "1" } else { "0" },
                 record.method.as_str(),
                 record.layer.as_str(),
                 &record.language,

@@ -44,21 +44,6 @@ impl Coding {
         Some(coding)
     }
 
-    /// The best coding that an `Accept-Encoding` header allows: by weight, then zstd before br
-    /// before gzip, which is the order of their cost per byte saved.
-    pub fn accepted(header: Option<&str>) -> Self {
-        let Some(header) = header else { return Self::Identity };
-        let weight = |name: &str| weight(header, name).or_else(|| weight(header, "*")).unwrap_or(0.0);
-        let mut best = (Self::Identity, 0.0);
-        for (coding, name) in [(Self::Zstd, "zstd"), (Self::Brotli, "br"), (Self::Gzip, "gzip")] {
-            let weight = weight(name);
-            if weight > best.1 {
-                best = (coding, weight);
-            }
-        }
-        best.0
-    }
-
     /// The name for a `Content-Encoding` header; `None` where there is to be none.
     pub fn name(self) -> Option<&'static str> {
         match self {
@@ -69,19 +54,6 @@ impl Coding {
             Self::Zstd => Some("zstd"),
         }
     }
-}
-
-/// The weight of a name in a list (RFC 9110, 12.4.2). One that cannot be read is no weight at all.
-fn weight(header: &str, wanted: &str) -> Option<f32> {
-    header.split(',').find_map(|item| {
-        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let name = name.trim().to_ascii_lowercase();
-        let name = name.strip_prefix("x-").unwrap_or(&name);
-        (name == wanted).then(|| match parameters.trim().strip_prefix(['q', 'Q']) {
-            None => 1.0,
-            Some(value) => value.trim_start().strip_prefix('=').and_then(|q| q.trim().parse().ok()).unwrap_or(0.0),
-        })
-    })
 }
 
 #[cfg(test)]
@@ -100,23 +72,6 @@ mod tests {
             (Some("compress"), None),
         ] {
             assert_eq!(Coding::of(header), want, "{header:?}");
-        }
-    }
-
-    #[test]
-    fn the_visitor_gets_what_it_can_read() {
-        for (header, want) in [
-            (None, Coding::Identity),
-            (Some(""), Coding::Identity),
-            (Some("gzip, deflate, br, zstd"), Coding::Zstd),
-            (Some("gzip, deflate, br"), Coding::Brotli),
-            (Some("gzip;q=1.0, br;q=0.5"), Coding::Gzip),
-            (Some("br;q=0, *"), Coding::Zstd),
-            (Some("zstd;q=0, br;q=0, *;q=0.1"), Coding::Gzip),
-            (Some("gzip;q=x"), Coding::Identity),
-            (Some("deflate"), Coding::Identity),
-        ] {
-            assert_eq!(Coding::accepted(header), want, "{header:?}");
         }
     }
 

@@ -31,8 +31,8 @@ pub struct BodyHead<'h> {
     pub content_type: Option<&'h str>,
     /// `Content-Encoding` of the upstream; several headers joined with commas.
     pub content_encoding: Option<&'h str>,
-    /// `Accept-Encoding` of the visitor.
-    pub accept_encoding: Option<&'h str>,
+    /// The `Content-Encoding` that the visitor gets: `gzip`, `br` or `zstd`; none of them is none.
+    pub answer_encoding: Option<&'h str>,
 }
 
 /// A page on its way to the visitor, and the headers that describe it now.
@@ -105,14 +105,14 @@ where
     let Some(coding) = Coding::of(head.content_encoding) else {
         return Err(Refusal::Coding(head.content_encoding.unwrap_or_default().to_owned()));
     };
-    let accepted = Coding::accepted(head.accept_encoding);
+    let answer = Coding::of(head.answer_encoding).filter(|&coding| coding != Coding::Deflate).unwrap_or(Coding::Identity);
     let mut body = GatedBody {
         upstream,
         input: Bytes::new(),
         decoder: Decoder::new(coding, decoder_limits(&limits)),
         plain: Vec::new(),
         gate: None,
-        encoder: Encoder::new(accepted).map_err(BodyError::Encode)?,
+        encoder: Encoder::new(answer).map_err(BodyError::Encode)?,
         out: Vec::new(),
         unflushed: false,
         upstream_ended: false,
@@ -138,7 +138,7 @@ where
     body.on_end = Some(on_end);
     Ok(Gated {
         body,
-        content_encoding: accepted.name(),
+        content_encoding: answer.name(),
         content_type: essence.map(|essence| format!("{essence}; charset={}", charset.name())),
     })
 }

@@ -1,0 +1,115 @@
+//! What goes into a page and what comes out of it: the engine's view of one page of one visitor, the
+//! notice in it, and the report at its end.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use tracing::{debug, error, info, warn};
+use url::Url;
+
+use super::pipeline::{Prepared, Treatment, random};
+use crate::{
+    config::Limits,
+    consent::{safe_return, token},
+    headers::csp,
+    html::{self, Ending},
+    notice::{Fill, Layer},
+    site::{Ctx, Seen},
+    vocab::Verdict,
+    wire::{Causes, Failure},
+};
+
+/// What the engine needs to know about this page of this visitor.
+pub(super) fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Page, Failure> {
+    let nonce = format!("{:016x}", random().map_err(|error| Failure::Internal(error.to_string()))?);
+    // Where no vendor is declared there is nothing to ask for.
+    let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level && !ctx.policy().declared().is_empty();
+    let (head, body) = if with_notice { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
+    let needs = needs(ctx)?;
+    Ok(html::Page {
+        policy: Arc::clone(ctx.policy()),
+        grants: ctx.grants,
+        base: prepared.address.clone(),
+        nonce,
+        head,
+        body,
+        amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
+        observe: prepared.treatment == Treatment::Observe,
+    })
+}
+
+/// Style and script for the head; for the body the banner, or after a decision the way back to it.
+fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (String, String) {
+    let notices = ctx.notices();
+    let language = notices.negotiate(Some(&prepared.language));
+    let prefix_url = ctx.prefix_url();
+    let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
+    let csp_nonce = csp::page_nonce(headers);
+    let decided_at = ctx.state.as_ref().map(|state| state.decided_at.to_string());
+    let return_to = return_to(ctx, prepared);
+    let fill = Fill {
+        prefix_url: &prefix_url,
+        token: &token,
+        return_to: &return_to,
+        gate_nonce: nonce,
+        csp_nonce: csp_nonce.as_deref(),
+        decided_at: decided_at.as_deref(),
+    };
+    let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
+    (notices.head(&fill), body)
+}
+
+/// The page itself; the answer to a POST is no place to come back to.
+fn return_to(ctx: &Ctx, prepared: &Prepared) -> String {
+    let target = &prepared.address[url::Position::BeforePath..url::Position::AfterQuery];
+    let place = (prepared.head.method != Method::POST).then(|| safe_return(target, &ctx.front.origin, &ctx.site.config.prefix));
+    place.flatten().unwrap_or_else(|| "/".to_owned())
+}
+
+pub(super) fn needs(ctx: &Ctx) -> Result<csp::Needs, Failure> {
+    let own = Url::parse(&ctx.prefix_url()).map_err(|_| Failure::Internal("the prefix is no address".to_owned()))?;
+    Ok(csp::Needs::new(&own, "consentry"))
+}
+
+/// Tells what the page carried, once it is over.
+pub(super) fn on_end(ctx: &Ctx, prepared: &Prepared) -> html::OnEnd {
+    let observe = prepared.treatment == Treatment::Observe;
+    let (site, policy) = (Arc::clone(&ctx.site), Arc::clone(ctx.policy()));
+    let path = prepared.address.path().to_owned();
+    Box::new(move |report, ending| {
+        match ending {
+            Ending::Cut(error) if observe => warn!(page = path, "this page would be cut: {}", Causes(error)),
+            Ending::Cut(error) => error!(page = path, "a page was cut: {}", Causes(error)),
+            Ending::Complete | Ending::Left => {}
+        }
+        let seen = Seen::page(&policy, &path, report);
+        debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");
+        if observe {
+            tell_observed(&path, &seen);
+        }
+        // Nobody may be listening.
+        let _ = site.seen.send(Arc::new(seen));
+    })
+}
+
+/// The loud part of a dry run.
+fn tell_observed(path: &str, seen: &Seen) {
+    let Seen::Page { tags, .. } = seen else { return };
+    for tag in tags.iter().filter(|tag| tag.verdict != Verdict::Allow) {
+        let (rules, element) = (tag.rules.join(" + "), tag.element.as_str());
+        info!(page = path, verdict = %tag.verdict, rules, element, "would not pass");
+    }
+}
+
+/// The engine's bounds, as `[limits]` names them.
+pub(super) fn limits(limits: &Limits) -> html::Limits {
+    html::Limits {
+        hold_bytes_max: limits.script_hold_bytes as usize,
+        noscript_bytes_max: limits.noscript_hold_bytes as usize,
+        memory_bytes_max: limits.parser_memory_bytes as usize,
+        patches_max: limits.page_patches as usize,
+        decoded_bytes_max: limits.page_bytes,
+        decoded_ratio_max: limits.page_ratio,
+        ..html::Limits::default()
+    }
+}
