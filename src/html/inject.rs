@@ -9,7 +9,7 @@
 use super::{
     GateError, Limits, Page,
     finding::Findings,
-    locate::{Batch, Event, Locator, Plan, Start},
+    locate::{Batch, Event, Inside, Locator, Plan, Start},
     splice::View,
 };
 
@@ -31,7 +31,7 @@ impl Scout {
         }
         let text = |text: &String| (!text.is_empty()).then(|| text.clone());
         Some(Self {
-            locator: Locator::new(Plan::Prologue, 0, limits.memory_bytes_max),
+            locator: Locator::new(Plan::Prologue, 0, Inside::default(), limits.memory_bytes_max),
             batch: Batch::default(),
             head: text(&page.head),
             body: text(&page.body),

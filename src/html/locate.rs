@@ -58,15 +58,28 @@ pub(super) struct Start {
     pub(super) foreign: bool,
     /// Whether content can follow: neither void nor self-closed in foreign content.
     pub(super) has_content: bool,
-    /// Whether older browsers read its text as markup: inside `select` or `frameset`.
-    pub(super) second_reading: bool,
-    /// Whether browsers ignore everything but frames here: inside `frameset`.
-    pub(super) framed: bool,
+    pub(super) inside: Inside,
     /// Whether browsers may see it in HTML although it is reported foreign.
     pub(super) doubtful: bool,
     /// Whether the tag may be missing without a change in how the rest is read. In foreign content an
     /// `<img>` takes the parser back to HTML, so without it the text that follows may become markup.
     pub(super) expendable: bool,
+}
+
+/// Whether an element stands where browsers leave most tags out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Inside {
+    /// In a `select`: older browsers read the text of most elements as markup.
+    pub(super) select: bool,
+    /// In a `frameset`: all browsers do, even that of scripts.
+    pub(super) frameset: bool,
+}
+
+impl Inside {
+    /// Whether a text needs a second reading, as markup.
+    pub(super) fn any(self) -> bool {
+        self.select || self.frameset
+    }
 }
 
 /// The end tag that closed an element: its own, or an ancestor's.
@@ -128,9 +141,10 @@ pub(super) struct Locator {
 }
 
 impl Locator {
-    /// `origin` is the document offset of the first byte it will be given.
-    pub(super) fn new(plan: Plan, origin: usize, memory_bytes_max: usize) -> Self {
-        let log = Arc::new(Mutex::new(Log { origin, ..Log::default() }));
+    /// `origin` is the document offset of the first byte it will be given, `inside` says where that
+    /// stands.
+    pub(super) fn new(plan: Plan, origin: usize, inside: Inside, memory_bytes_max: usize) -> Self {
+        let log = Arc::new(Mutex::new(Log { origin, inside, ..Log::default() }));
         let passed = Arc::new(AtomicUsize::new(0));
         // The preallocated size must not exceed the limit: the parser panics then.
         let memory = MemorySettings::new()
@@ -204,13 +218,12 @@ struct Log {
     next_id: u32,
     /// Open `select` elements.
     selects: u32,
-    /// A `select` that some other end tag closed stays open in older browsers.
-    stuck: bool,
-    /// A `frameset` is never left again.
-    framed: bool,
+    /// A `frameset` is never left again, nor is, in older browsers, a `select` that another end tag
+    /// closed.
+    inside: Inside,
     /// From where on namespaces are doubtful, because this parser only goes up or down one level:
     /// an HTML tag inside nested foreign content, such as `<hr>`, takes browsers all the way back to
-    /// HTML, and `<svg/>` does not take them anywhere.
+    /// HTML, `<svg/>` does not take them anywhere, and `</div>` takes them out of a `<svg>` inside.
     doubtful_from: Option<usize>,
     /// Where one kind of foreign content stands in the other, and not by way of HTML: browsers do not
     /// see that other kind at all, and this parser does.
@@ -237,7 +250,7 @@ enum Watch {
     NestedForeign,
     MixedForeign,
     EmbeddedForeign,
-    /// Only whether it is self-closed.
+    /// Only how it ends.
     Foreign,
 }
 
@@ -268,8 +281,7 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
         Watch::NestedForeign => return lock(shared).doubt(element),
         Watch::MixedForeign => return lock(shared).mix(element),
         Watch::EmbeddedForeign => return lock(shared).embed(element),
-        Watch::Foreign if element.is_self_closing() => return lock(shared).doubt(element),
-        Watch::Foreign => return,
+        Watch::Foreign => return note_foreign(shared, element),
         Watch::Closing | Watch::Opening | Watch::Any | Watch::Prologue => {}
     }
     // A name costs an allocation: only where an end tag may be wanted, or a name changes the state.
@@ -283,7 +295,9 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
             Watch::Opening | Watch::Foreign | Watch::NestedForeign | Watch::MixedForeign | Watch::EmbeddedForeign => false,
             Watch::Closing | Watch::Any => match name.as_str() {
                 "script" | "noscript" | "object" | "video" | "audio" | "iframe" | "select" => true,
-                "style" | "textarea" | "title" | "xmp" | "noembed" | "noframes" => log.is_mixed() || log.doubtful_from.is_some(),
+                "style" | "textarea" | "title" | "xmp" | "noembed" | "noframes" => {
+                    log.inside().any() || log.doubtful_from.is_some()
+                }
                 _ => false,
             },
             Watch::Prologue => name == "template",
@@ -291,20 +305,23 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     log.start(id, watch, has_content, element);
     match name.as_str() {
         "select" if has_content => log.selects += 1,
-        "frameset" => log.framed = true,
+        "frameset" => log.inside.frameset = true,
         "svg" | "math" => {
             log.roots += 1;
             if log.root.as_ref().is_some_and(|root| *root != name) {
                 log.mix(element);
             }
             log.root = Some(name.clone());
-            if log.roots > 1 || element.is_self_closing() {
+            if log.roots > 1 {
                 log.doubt(element);
             }
         }
         _ => {}
     }
     drop(log);
+    if matches!(name.as_str(), "svg" | "math") && watch == Watch::Any {
+        note_foreign(shared, element);
+    }
     if wants_end && let Some(handlers) = element.end_tag_handlers() {
         let shared = Arc::clone(shared);
         handlers.push(Box::new(move |end| {
@@ -314,13 +331,35 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     }
 }
 
+/// Foreign content must end with its own end tag. If an ancestor's closes it, browsers are back in
+/// HTML; if it is self-closed, or in a `select`, they may never have left; this parser is in it still.
+fn note_foreign(shared: &Arc<Mutex<Log>>, element: &mut Element<'_, '_>) {
+    let mut log = lock(shared);
+    if element.is_self_closing() || log.inside().any() {
+        log.doubt(element);
+    }
+    drop(log);
+    let Some(handlers) = element.end_tag_handlers() else { return };
+    let shared = Arc::clone(shared);
+    handlers.push(Box::new(move |end| {
+        if !matches!(end.name().as_str(), "svg" | "math") {
+            lock(&shared).doubt_from(end.source_location().bytes().end);
+        }
+        Ok(())
+    }));
+}
+
 impl Log {
-    fn is_mixed(&self) -> bool {
-        self.stuck || self.framed || self.selects > 0
+    fn inside(&self) -> Inside {
+        Inside { select: self.inside.select || self.selects > 0, ..self.inside }
     }
 
     fn doubt(&mut self, element: &Element<'_, '_>) {
-        self.doubtful_from.get_or_insert(self.origin + element.source_location().bytes().end);
+        self.doubt_from(element.source_location().bytes().end);
+    }
+
+    fn doubt_from(&mut self, place: usize) {
+        self.doubtful_from.get_or_insert(self.origin + place);
     }
 
     // For one element these two may come in either order.
@@ -357,15 +396,14 @@ impl Log {
             expendable: !foreign && self.roots == 0,
             doubtful: foreign && self.doubtful_from.is_some(),
             has_content,
-            second_reading: self.is_mixed(),
-            framed: self.framed,
+            inside: self.inside(),
         }));
     }
 
     fn end(&mut self, id: u32, is_select: bool, end: &EndTag<'_>) {
         if is_select {
             self.selects = self.selects.saturating_sub(1);
-            self.stuck |= end.name() != "select";
+            self.inside.select |= end.name() != "select";
         }
         let span = shift(end.source_location().bytes(), self.origin);
         self.batch.events.push(Event::End(End { id, span }));

@@ -41,7 +41,7 @@ pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, 
 
 use finding::Findings;
 use inject::Scout;
-use locate::{Batch, LocateError, Locator, Plan};
+use locate::{Batch, Inside, LocateError, Locator, Plan};
 use splice::Window;
 use walk::{Context, Setting, Walker};
 
@@ -164,7 +164,7 @@ pub enum GateError {
         max: usize,
     },
     /// Pieces inside pieces.
-    #[error("a noscript inside a noscript inside a noscript; write it flat, or exempt the path")]
+    #[error("a noscript inside a noscript inside a noscript, or texts in frames as deep; write it flat, or exempt the path")]
     Nesting,
     /// Browsers disagree, or the parser cannot be sure, on what is text and what is markup.
     #[error(
@@ -237,7 +237,7 @@ impl Gate {
         };
         Self {
             window: Window::default(),
-            locator: Locator::new(Plan::Tags, 0, limits.memory_bytes_max),
+            locator: Locator::new(Plan::Tags, 0, Inside::default(), limits.memory_bytes_max),
             batch: Batch::default(),
             walker: Walker::new(ctx, Setting::Page, 0),
             scout: Scout::new(&page, &limits),

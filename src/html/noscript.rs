@@ -8,7 +8,7 @@ use super::{
     GateError,
     address::decode,
     finding::Findings,
-    locate::{Batch, Locator, Plan},
+    locate::{Batch, Inside, Locator, Plan},
     splice::View,
     walk::{Setting, Walker},
 };
@@ -23,6 +23,7 @@ pub(super) fn piece(
     view: View<'_>,
     range: Range<usize>,
     setting: Setting,
+    inside: Inside,
     findings: &mut Findings,
 ) -> Result<(), GateError> {
     let bytes = view.get(range.clone());
@@ -33,7 +34,7 @@ pub(super) fn piece(
         return Err(GateError::Nesting);
     }
     let piece = View { bytes, base: range.start };
-    walk(&mut Walker::new(outer.ctx.clone(), setting, outer.depth + 1), piece, findings)
+    walk(&mut Walker::new(outer.ctx.clone(), setting, outer.depth + 1), piece, inside, findings)
 }
 
 /// The rules hit anywhere inside a `srcdoc`, and whether it could not be read and must stay closed.
@@ -46,7 +47,7 @@ pub(super) fn document(outer: &Walker, value: &[u8], findings: &mut Findings) ->
     let mut ctx = outer.ctx.clone();
     ctx.encoding = encoding_rs::UTF_8; // It was decoded just now.
     let mut walker = Walker::new(ctx, Setting::Srcdoc, outer.depth + 1);
-    match walk(&mut walker, View { bytes: text.as_bytes(), base: 0 }, &mut inner) {
+    match walk(&mut walker, View { bytes: text.as_bytes(), base: 0 }, Inside::default(), &mut inner) {
         Ok(()) => {}
         Err(GateError::Nesting | GateError::Ambiguous { .. } | GateError::Noscript { .. }) => return Ok((Hits::none(), true)),
         Err(fault) => return Err(fault),
@@ -55,9 +56,9 @@ pub(super) fn document(outer: &Walker, value: &[u8], findings: &mut Findings) ->
     Ok((inner.held, inner.closed))
 }
 
-fn walk(walker: &mut Walker, piece: View<'_>, findings: &mut Findings) -> Result<(), GateError> {
+fn walk(walker: &mut Walker, piece: View<'_>, inside: Inside, findings: &mut Findings) -> Result<(), GateError> {
     let limits = walker.ctx.limits.clone();
-    let mut locator = Locator::new(Plan::Piece, piece.base, limits.memory_bytes_max);
+    let mut locator = Locator::new(Plan::Piece, piece.base, inside, limits.memory_bytes_max);
     let mut batch = Batch::default();
     locator.write(piece.bytes, &mut batch).map_err(|fault| GateError::from_locate(fault, &limits))?;
     walker.walk(piece, &batch, findings)?;

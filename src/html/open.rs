@@ -6,6 +6,7 @@ use super::{
     GateError, Limits, TagReport, classify,
     element::name_at,
     finding::{self, Findings},
+    locate::Inside,
     script::{self, Progress},
     splice::View,
     walk::{Context, Setting},
@@ -23,6 +24,7 @@ pub(super) struct Open {
     /// Where its content begins.
     pub(super) content: usize,
     pub(super) foreign: bool,
+    pub(super) inside: Inside,
     pub(super) awaits: Awaits,
 }
 

@@ -65,8 +65,8 @@ pub(super) const FOREIGN: &str = "svg,math";
 /// One kind of foreign content in the other. Directly inside, `<svg>` in `<math>` is no SVG at all.
 pub(super) const MIXED_FOREIGN: &str = "svg math,math svg";
 
-/// One kind of foreign content in the other by way of HTML.
-pub(super) const EMBEDDED_FOREIGN: &str = "foreignObject math,desc math,annotation-xml svg,mi svg,mo svg,mn svg,ms svg,mtext svg";
+/// One kind of foreign content in the other by way of HTML, as far as it is met.
+pub(super) const EMBEDDED_FOREIGN: &str = "foreignObject math,annotation-xml svg,mtext svg";
 
 impl Tag {
     /// The tag of that name, in any case of letters.

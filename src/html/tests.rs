@@ -352,6 +352,10 @@ fn older_browsers_read_markup_inside_a_select() {
          src=//acme.example></style>",
     );
     check("<frameset><script><frame src=//acme.example>", "<frameset><script><frame ~~=\"acme:marketing\" ~src=//acme.example>");
+    check(
+        "<frameset><script><textarea><frame src=//acme.example>",
+        "<frameset><script><textarea><frame ~~=\"acme:marketing\" ~src=//acme.example>",
+    );
     let plaintext = "<frameset><plaintext><img src=//acme.example>";
     assert!(matches!(gate_with(&page(|_| {}), &Limits::default(), plaintext.as_bytes()), Err(GateError::Ambiguous { .. })));
 }
@@ -364,6 +368,8 @@ fn where_namespaces_are_doubtful_both_readings_must_agree() {
         "<svg><svg><hr><script><!-- </script><script src=//acme.example></script> --></script>",
         "<svg/><style><!-- </style><script src=//acme.example></script>",
         "<svg/><script/>acme('init')</script>",
+        "<div><svg></div><script/>acme('init')</script>",
+        "<div><svg></div><style><!-- </style><img src=//acme.example>",
         "<math/><![CDATA[ > <img src=//acme.example> ]]>",
         "<noscript><svg/><![CDATA[ > <img src=//acme.example> ]]></noscript>",
         "<math><svg><foreignObject><script/><noscript><img src=//acme.example></noscript>",

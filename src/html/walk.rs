@@ -141,20 +141,22 @@ impl Walker {
             }
             self.push(&element, Awaits::SameEnd);
         }
+        // In foreign content its text is markup, and was seen.
+        let apart = start.inside.any() && !start.foreign;
         match tag {
             // In foreign content it is an element like any other.
             Tag::Noscript if start.foreign => {}
             Tag::Noscript => self.push(&element, Awaits::Noscript),
-            Tag::RawText if start.second_reading => self.push(&element, Awaits::SecondReading),
+            Tag::RawText if apart => self.push(&element, Awaits::SecondReading),
             Tag::RawText => {}
-            Tag::Plaintext if start.second_reading => return Err(GateError::Ambiguous { at: start.span.start }),
+            Tag::Plaintext if start.inside.any() => return Err(GateError::Ambiguous { at: start.span.start }),
             Tag::Plaintext => {}
             Tag::Base => self.base(&element),
             Tag::Script => self.script(&element, findings)?,
             Tag::Meta if self.amend_policy(&element, findings) => {}
             _ => {
                 self.element(&element, findings)?;
-                if tag == Tag::Iframe && start.second_reading {
+                if tag == Tag::Iframe && apart {
                     self.push(&element, Awaits::SecondReading);
                 }
             }
@@ -170,6 +172,7 @@ impl Walker {
                 name_end: element.name_end,
                 content: element.start.span.end,
                 foreign: element.start.foreign,
+                inside: element.start.inside,
                 awaits,
             });
         }
@@ -193,7 +196,7 @@ impl Walker {
 
     fn script(&mut self, element: &Element<'_>, findings: &mut Findings) -> Result<(), GateError> {
         let gone = self.element(element, findings)?;
-        if element.start.framed {
+        if element.start.inside.frameset && !element.start.foreign {
             self.push(element, Awaits::SecondReading);
         }
         // Without scripts nothing is executed; with them a `noscript` is text.
@@ -315,11 +318,11 @@ impl Walker {
             Awaits::Noscript => {
                 piece_fits(&self.ctx.limits, &text)?;
                 let setting = if self.setting == Setting::Srcdoc { Setting::Srcdoc } else { Setting::Noscript };
-                noscript::piece(self, view, text, setting, findings)?;
+                noscript::piece(self, view, text, setting, open.inside, findings)?;
             }
             Awaits::SecondReading => {
                 piece_fits(&self.ctx.limits, &text)?;
-                noscript::piece(self, view, text, self.setting, findings)?;
+                noscript::piece(self, view, text, self.setting, open.inside, findings)?;
             }
             Awaits::SameEnd => {
                 no_end_in(view, open.at, text)?;
