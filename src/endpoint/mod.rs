@@ -17,9 +17,14 @@ use crate::{
     wire::{Body, Failure},
 };
 
+/// Paths outside the prefix that are the gate's own. What they tell comes with a later version; until
+/// then they answer with the gate's 404 and not with what the site behind may say about itself.
+const WELL_KNOWN: [&str; 2] = ["/.well-known/gpc.json", "/.well-known/consent-log/checkpoint"];
+
 /// The path below the prefix, such as `/decision`, if the request's path is one of the gate's own.
 pub fn own_path<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    let below = path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    below.or_else(|| WELL_KNOWN.contains(&path).then_some(path))
 }
 
 /// Answers a request to one of the gate's own paths.

@@ -368,7 +368,6 @@ fn faults_of_strings_are_named_with_line_and_mend() {
         ("strings/de.toml", "lead = ", "leed = ", "unknown key `preferences.leed`"),
         ("strings/de.toml", "{choices}", "{choice}", "has no `{choice}`"),
         ("strings/en.toml", "{months}", "six months", "`banner.holds` does not say `{months}`"),
-        ("strings/en.toml", "choose = \"Choose\"\n", "", "`buttons.choose` is missing"),
         ("strings/en.toml", "\"Choose\"", "\" \"", "`buttons.choose` is empty"),
         ("strings/en.toml", "\"ltr\"", "\"left\"", "`left` is no direction"),
         ("strings/en.toml", "January ", "", "twelve months"),
@@ -382,24 +381,24 @@ fn faults_of_strings_are_named_with_line_and_mend() {
 }
 
 #[test]
-fn what_a_language_lacks_is_shown_in_english_and_said() {
-    let drop = |text: &str| text.replace("choose = \"Auswählen\"\n", "").replace("[purposes.marketing]", "[purposes.elsewhere]");
+fn an_edited_language_lies_over_the_built_in_one_and_a_new_one_borrows_from_english() {
     let (notices, warnings) = build_with(&policy(), |s| {
-        let german = drop(s.get("strings/de.toml").expect("it is embedded"));
-        s.insert("strings/de.toml", german);
+        s.insert("strings/de.toml", "[buttons]\naccept_all = \"Gern alle\"\n");
         s.insert("strings/ar.toml", "[language]\nname = \"العربية\"\ndir = \"rtl\"\n");
+        let italian = s.get("strings/de.toml").unwrap_or_default().replace("Gern alle", "Accetta tutto");
+        s.insert("strings/it.toml", italian);
     })
     .unwrap_or_else(|faults| panic!("{}", lines(&faults)));
-    let said = lines(&warnings);
-    assert!(said.contains("strings/de.toml:") && said.contains("`buttons.choose` is missing"), "{said}");
-    assert!(said.contains("`purposes.marketing` is missing"), "{said}");
     let german = notices.banner(notices.negotiate(Some("de")), &FILL);
-    assert!(
-        german.contains(">Choose<") && german.contains("Alle ablehnen") && german.contains("custom or lookalike"),
-        "{german}"
-    );
+    assert!(german.contains(">Gern alle<") && german.contains("Alle ablehnen"), "{german}");
     let arabic = notices.banner(notices.negotiate(Some("ar")), &FILL);
-    assert!(arabic.is_ascii() && arabic.contains("lang=\"ar\" dir=\"rtl\""), "{arabic}");
+    assert!(arabic.is_ascii() && arabic.contains("lang=\"ar\" dir=\"rtl\"") && arabic.contains(">Choose<"), "{arabic}");
+    let said = lines(&warnings);
+    assert!(!said.contains("strings/de.toml"), "{said}");
+    for language in ["ar", "it"] {
+        assert!(said.contains(&format!("strings/{language}.toml: ")), "{said}");
+        assert!(said.contains("texts are missing"), "one sentence for all of them: {said}");
+    }
 }
 
 #[test]

@@ -135,8 +135,10 @@ impl Matcher {
 }
 
 fn address_matches(what: &What, path: &str, query: Option<&str>) -> bool {
-    let What::Address { paths, query: wanted, .. } = what else { return false };
-    (paths.is_empty() || paths.iter().any(|glob| glob.matches(path))) && (wanted.is_empty() || query_matches(wanted, query))
+    let What::Address { paths, query: wanted, unless_query, .. } = what else { return false };
+    (paths.is_empty() || paths.iter().any(|glob| glob.matches(path)))
+        && (wanted.is_empty() || query_matches(wanted, query))
+        && (unless_query.is_empty() || !query_matches(unless_query, query))
 }
 
 fn query_matches(wanted: &[(String, super::glob::Glob)], query: Option<&str>) -> bool {

@@ -24,6 +24,11 @@ id = "by-id"
 hosts = ["tags.example"]
 query = ["id=AC-*"]
 [[rule]]
+id = "without-id"
+hosts = ["tags.example"]
+paths = ["/t"]
+unless_query = ["id=ZZ-*"]
+[[rule]]
 id = "self-hosted"
 paths = ["*/acme.js"]
 [[rule]]
@@ -63,6 +68,8 @@ fn an_address_is_matched_by_host_suffix_path_query_and_file() {
         ("https://acme.example.evil.example/x", None),
         ("https://tags.example/t?x=1&id=AC-7", Some("acme/by-id")),
         ("https://tags.example/t?id=ZZ-7", None),
+        ("https://tags.example/t?l=x", Some("acme/without-id")),
+        ("https://tags.example/t", Some("acme/without-id")),
         ("https://own.site/stats/acme.js", Some("acme/self-hosted")),
         ("https://own.site/stats/xacme.js", None),
         ("http://acme.example.localhost:8082/x", Some("acme/host")),

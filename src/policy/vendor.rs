@@ -54,8 +54,8 @@ pub struct Rule {
 #[derive(Clone, Debug)]
 pub(super) enum What {
     /// An address: one of the hosts (any, if empty), one of the paths (any, if empty), one of the
-    /// query parameters (any, if empty).
-    Address { hosts: Vec<String>, paths: Vec<Glob>, query: Vec<(String, Glob)> },
+    /// query parameters (any, if empty), and none of `unless_query`.
+    Address { hosts: Vec<String>, paths: Vec<Glob>, query: Vec<(String, Glob)>, unless_query: Vec<(String, Glob)> },
     /// Text of an inline script: every literal of one group, and none of `unless`.
     Inline { any: Vec<Vec<String>>, unless: Vec<String> },
     /// First-party cookies.
@@ -69,7 +69,7 @@ pub(super) struct CookieRule {
     pub(super) value: Option<Glob>,
 }
 
-const MATCHER_MEND: &str = "a rule has either hosts/paths/query, or inline (with unless), or cookies";
+const MATCHER_MEND: &str = "a rule has either hosts/paths/query (with unless_query), or inline (with unless), or cookies";
 
 /// Reads every vendor file, sorted by id. On a fault the lists may be incomplete.
 pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut Vec<Fault>) -> (Vec<VendorDef>, Vec<Rule>) {
@@ -190,13 +190,14 @@ fn read_rule(
     let hosts = section.strings("hosts");
     let paths = section.strings("paths");
     let query = section.strings("query");
+    let unless_query = section.strings("unless_query");
     let inline = section.string_groups("inline");
     let unless = section.strings("unless");
     let cookies = section.strings("cookies");
 
     let address = hosts.is_some() || paths.is_some() || query.is_some();
     let kinds = [address, inline.is_some(), cookies.is_some()].iter().filter(|&&given| given).count();
-    if kinds != 1 || unless.is_some() && inline.is_none() {
+    if kinds != 1 || unless.is_some() && inline.is_none() || unless_query.is_some() && !address {
         section.fault(offset, "the rule matches nothing, or more than one kind of thing", MATCHER_MEND);
         return None;
     }
@@ -215,7 +216,7 @@ fn read_rule(
     } else if let Some(cookies) = cookies {
         What::Cookies(cookies.into_iter().filter_map(|at| read_cookie(section, at)).collect())
     } else {
-        read_address(section, hosts, paths, query)?
+        read_address(section, hosts, paths, [query, unless_query])?
     };
     Some(Rule { id: format!("{stem}/{}", id?.value), vendor, purposes, what })
 }
@@ -224,7 +225,7 @@ fn read_address(
     section: &Section<'_>,
     hosts: Option<Vec<At<String>>>,
     paths: Option<Vec<At<String>>>,
-    query: Option<Vec<At<String>>>,
+    queries: [Option<Vec<At<String>>>; 2],
 ) -> Option<What> {
     let any_host = hosts.is_none();
     let hosts = hosts.unwrap_or_default();
@@ -255,18 +256,24 @@ fn read_address(
         section.fault(section.offset(), "a rule for any host needs `paths`", "add `paths = [\"*/name.js\"]` or `hosts`");
         return None;
     }
-    let query = query.unwrap_or_default().into_iter().filter_map(|at| match at.value.split_once('=') {
+    let [query, unless_query] = queries.map(|list| read_query(section, list.unwrap_or_default()));
+    Some(What::Address {
+        query,
+        unless_query,
+        hosts: hosts.into_iter().map(|at| at.value).collect(),
+        paths: paths.into_iter().map(|at| Glob::new(&at.value)).collect(),
+    })
+}
+
+fn read_query(section: &Section<'_>, list: Vec<At<String>>) -> Vec<(String, Glob)> {
+    let pair = |at: At<String>| match at.value.split_once('=') {
         Some((name, value)) if !name.is_empty() => Some((name.to_owned(), Glob::new(value))),
         _ => {
             section.fault(at.offset, "a query pattern is `name=pattern`", "write \"id=G-*\"");
             None
         }
-    });
-    Some(What::Address {
-        query: query.collect(),
-        hosts: hosts.into_iter().map(|at| at.value).collect(),
-        paths: paths.into_iter().map(|at| Glob::new(&at.value)).collect(),
-    })
+    };
+    list.into_iter().filter_map(pair).collect()
 }
 
 fn read_cookie(section: &Section<'_>, at: At<String>) -> Option<CookieRule> {

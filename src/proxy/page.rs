@@ -86,6 +86,9 @@ pub(super) fn on_end(ctx: &Ctx, prepared: &Prepared) -> html::OnEnd {
         debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");
         if observe {
             tell_observed(&path, &seen);
+            if let Some(why) = &report.unread {
+                warn!(page = path, "this page would be cut: {why}");
+            }
         }
         // Nobody may be listening.
         let _ = site.seen.send(Arc::new(seen));

@@ -276,7 +276,7 @@ async fn without_a_log_a_grant_has_no_effect_and_a_refusal_has() {
 #[tokio::test]
 async fn own_paths_are_never_forwarded() {
     let (upstream, gate) = gate().await;
-    for path in ["/_consent/receipt", "/_consent/nothing", "/_consent/assets/0/x.js", "/_consent"] {
+    for path in ["/_consent/receipt", "/.well-known/gpc.json", "/_consent/nothing", "/_consent/assets/0/x.js", "/_consent"] {
         let answer = gate.get(path, &[]).await;
         assert!(answer.status == 404 || path == "/_consent" && answer.status == 200, "{path}: {}", answer.status);
     }
