@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use ::cookie::{Cookie, SameSite};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, header};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
@@ -198,9 +199,14 @@ impl Ctx {
     fn set_cookie(&self, value: &str, max_age_s: i64) -> HeaderValue {
         // None with Secure: a cross-site POST return (3-D Secure, SAML) carries no Lax cookie, and
         // decisions are checked by origin (traps: SameSite).
-        let same_site = if self.front.is_https() { "SameSite=None; Secure" } else { "SameSite=Lax" };
-        let line = format!("{}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; {same_site}", cookie_name(&self.front));
-        HeaderValue::from_str(&line).expect("a cookie of base64url and attributes is a header value")
+        let same_site = if self.front.is_https() { SameSite::None } else { SameSite::Lax };
+        let line = Cookie::build((cookie_name(&self.front), value))
+            .path("/")
+            .http_only(true)
+            .same_site(same_site)
+            .secure(self.front.is_https())
+            .max_age(::cookie::time::Duration::seconds(max_age_s));
+        HeaderValue::from_str(&line.to_string()).expect("a cookie of base64url and attributes is a header value")
     }
 }
 
