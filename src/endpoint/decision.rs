@@ -285,7 +285,7 @@ fn recorded_answer(
         Format::Form => see_other(&checked.return_to),
     };
     resp.headers_mut().append(header::SET_COOKIE, ctx.mint(recorded, state));
-    expire_ungranted(ctx, headers, &checked.decision, resp.headers_mut());
+    expire_ungranted(ctx, headers, checked, resp.headers_mut());
     resp
 }
 
@@ -299,19 +299,23 @@ fn see_other(place: &str) -> Response<Body> {
 }
 
 /// Expires the cookies of every vendor that the decision does not cover.
-fn expire_ungranted(ctx: &Ctx, headers: &HeaderMap, decision: &Decision, out: &mut HeaderMap) {
-    let policy = ctx.policy();
+fn expire_ungranted(ctx: &Ctx, headers: &HeaderMap, checked: &Checked, out: &mut HeaderMap) {
+    let (policy, decision) = (ctx.policy(), &checked.decision);
     let grants = grants_for(policy, &decision.purposes, &decision.vendors);
     let names = headers::cut_request_cookies(&mut headers.clone(), policy, &grants, &[]);
-    for line in
-        headers::expire(&names, &ctx.front.host, &checked_path(headers), ctx.front.is_https(), headers::EXPIRY_BYTES_DECISION)
-    {
+    let path = page_path(headers, &checked.return_to);
+    for line in headers::expire(&names, &ctx.front.host, &path, ctx.front.is_https(), headers::Room::decision()) {
         out.append(header::SET_COOKIE, line);
     }
 }
 
-/// The page the decision was made on tells which deeper paths a cookie may have been set for.
-fn checked_path(headers: &HeaderMap) -> String {
+/// The page a decision leads back to, or else was made on, tells for which deeper paths a cookie may
+/// have been set: such a cookie is not sent to the gate's own paths.
+fn page_path(headers: &HeaderMap, return_to: &str) -> String {
+    let back = return_to.split('?').next().unwrap_or_default();
+    if back != "/" {
+        return back.to_owned();
+    }
     let referer = wire::single(headers, &header::REFERER).and_then(|text| url::Url::parse(text).ok());
     referer.map_or_else(|| "/".to_owned(), |url| url.path().to_owned())
 }
@@ -346,7 +350,7 @@ fn not_recorded(
     };
     if refusal {
         resp.headers_mut().append(header::SET_COOKIE, ctx.expire());
-        expire_ungranted(ctx, headers, &checked.decision, resp.headers_mut());
+        expire_ungranted(ctx, headers, checked, resp.headers_mut());
     }
     resp
 }

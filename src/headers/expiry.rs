@@ -3,16 +3,47 @@
 
 use http::HeaderValue;
 
-/// The most `Set-Cookie` lines [`expire`] returns.
-pub const EXPIRY_LINES_MAX: usize = 64;
+/// How much [`expire`] may add to an answer's head.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// The most bytes, header names and line ends included.
+    bytes_max: usize,
+    /// Where in the list of variants to begin.
+    start: Start,
+}
 
-/// The most bytes those lines take on a page: proxies in front of the gate often hold a whole
-/// response head in 4 KiB, and the site's own headers must fit as well. What is left out now is sent
-/// with the next page, since the browser then names only what is left.
-pub const EXPIRY_BYTES_PAGE: usize = 1536;
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    /// With `Path=/`.
+    Root,
+    /// With the first deeper path.
+    Deeper,
+    /// Anywhere.
+    Turn(usize),
+}
 
-/// The same on the answer to a decision, which has hardly any other headers.
-pub const EXPIRY_BYTES_DECISION: usize = 3072;
+impl Room {
+    /// A page of somebody who has not decided, with cookies from before the gate: proxies in front
+    /// often hold a whole head in 4 KiB, and the site's own headers must fit as well. What is left over
+    /// goes with later pages, hence a `turn` that differs from page to page: a list that always began
+    /// at the same place would never come to its end.
+    pub fn page(turn: usize) -> Self {
+        Self { bytes_max: 1536, start: Start::Turn(turn) }
+    }
+
+    /// A page after a decision, whose answer has expired the variants of `Path=/`: what is left is deeper.
+    pub fn page_after_decision() -> Self {
+        Self { bytes_max: 3072, start: Start::Deeper }
+    }
+
+    /// The answer to a decision, which has hardly any other headers: every variant that can matter.
+    pub fn decision() -> Self {
+        Self { bytes_max: 6144, start: Start::Root }
+    }
+}
+
+/// How many variants are looked at: names that nobody can shorten must not cost time either.
+const TURNS_MAX: usize = 2_000;
 
 /// What a line takes beside its value: the header's name and the line's end.
 const LINE_BYTES: usize = "set-cookie: \r\n".len();
@@ -24,32 +55,33 @@ const LINE_BYTES: usize = "set-cookie: \r\n".len();
 /// `host` may carry a port; an IP address or a name of one label has no `Domain` variants. `path` is
 /// a URL's path; what follows a `?`, `;` or anything else that an attribute cannot hold is ignored.
 /// `secure` says that the visitor speaks HTTPS: a cookie without `Secure` cannot replace one that has
-/// it. Names that no header can carry are left out, and so is what exceeds [`EXPIRY_LINES_MAX`] or
-/// `bytes_max`: `Path=/` comes first for all names and domains, deeper paths follow, the
-/// shortest first.
-pub fn expire(names: &[impl AsRef<str>], host: &str, path: &str, secure: bool, bytes_max: usize) -> Vec<HeaderValue> {
+/// it. Names that no header can carry are left out, and so is what exceeds the `room`: `Path=/` comes
+/// first for all names and domains, deeper paths follow, the shortest first.
+pub fn expire(names: &[impl AsRef<str>], host: &str, path: &str, secure: bool, room: Room) -> Vec<HeaderValue> {
     let mut known: Vec<&str> = Vec::new();
     for name in names.iter().map(AsRef::as_ref).filter(|name| is_name(name)) {
         if !known.contains(&name) {
             known.push(name);
         }
     }
-    let domains = domains(host);
+    let (paths, domains) = (paths(path), domains(host));
+    let variants = paths.len() * domains.len() * known.len();
+    let start = match room.start {
+        Start::Root => 0,
+        Start::Deeper => domains.len() * known.len(),
+        Start::Turn(turn) => turn,
+    };
     let mut lines = Vec::new();
     let mut bytes = 0;
-    for path in paths(path) {
-        for domain in &domains {
-            for name in &known {
-                let Some(line) = line(name, domain.as_deref(), &path, secure) else { continue };
-                if bytes + line.len() + LINE_BYTES > bytes_max {
-                    continue;
-                }
-                bytes += line.len() + LINE_BYTES;
-                lines.push(line);
-                if lines.len() == EXPIRY_LINES_MAX {
-                    return lines;
-                }
-            }
+    for turn in 0..variants.min(TURNS_MAX) {
+        let nth = (start % variants + turn) % variants;
+        let (name, nth) = (known[nth % known.len()], nth / known.len());
+        let (domain, path) = (&domains[nth % domains.len()], &paths[nth / domains.len()]);
+        let Some(line) = line(name, domain.as_deref(), path, secure) else { continue };
+        // One that is too long does not stand in the way of the others.
+        if bytes + line.len() + LINE_BYTES <= room.bytes_max {
+            bytes += line.len() + LINE_BYTES;
+            lines.push(line);
         }
     }
     lines
@@ -108,7 +140,7 @@ mod tests {
     use super::*;
 
     fn lines(names: &[&str], host: &str, path: &str, secure: bool) -> Vec<String> {
-        let lines = expire(names, host, path, secure, 4096);
+        let lines = expire(names, host, path, secure, Room::decision());
         lines.iter().map(|line| String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8 in, UTF-8 out")).collect()
     }
 
@@ -173,17 +205,33 @@ mod tests {
     }
 
     #[test]
-    fn the_caps_hold_and_every_name_comes_before_any_deeper_path() {
+    fn every_name_comes_before_any_deeper_path() {
         let names: Vec<String> = (0..20).map(|n| format!("_acme_{n}")).collect();
-        let got = expire(&names, "a.b.example", "/1/2/3/4/5/6/7/8/9", true, 4096);
-        assert_eq!(got.len(), EXPIRY_LINES_MAX);
+        let got = expire(&names, "a.b.example", "/1/2/3/4/5/6/7/8/9", true, Room::decision());
         let root = got.iter().filter(|l| l.to_str().is_ok_and(|l| l.contains("Path=/;"))).count();
         assert_eq!(root, 20 * 3);
+        assert!(got.len() > root);
+    }
+
+    #[test]
+    fn a_page_keeps_within_its_room_and_a_few_pages_reach_every_variant() {
+        let size = |lines: &[HeaderValue]| lines.iter().map(|line| line.len() + LINE_BYTES).sum::<usize>();
+        let names: Vec<String> = (0..9).map(|n| format!("_acme_{n}")).collect();
+        let mut reached = std::collections::BTreeSet::new();
+        for page in 0..60 {
+            let got = expire(&names, "www.a.example", "/shop/shoes", false, Room::page(page * 7_919));
+            assert!(size(&got) <= 1536);
+            reached.extend(got.into_iter().map(|line| line.as_bytes().to_vec()));
+        }
+        assert_eq!(reached.len(), 9 * 3 * 5);
 
         let mut names: Vec<String> = (0..9).map(|n| format!("{n}{}", "x".repeat(1000))).collect();
         names.push("short".to_owned());
-        let got = expire(&names, "localhost", "/", true, EXPIRY_BYTES_PAGE);
-        assert!(got.iter().map(HeaderValue::len).sum::<usize>() + got.len() * LINE_BYTES <= EXPIRY_BYTES_PAGE);
+        let got = expire(&names, "localhost", "/", true, Room::page(0));
+        assert!(size(&got) <= 1536);
         assert!(got.iter().any(|line| line.as_bytes().starts_with(b"short=")), "a long name does not crowd out a short one");
+        assert!(expire(&[""; 0], "a.example", "/", false, Room::page(7)).is_empty());
+        let deeper = expire(&["n"], "a.example", "/shop", false, Room::page_after_decision());
+        assert_eq!(deeper[0], "n=; Max-Age=0; Path=/shop");
     }
 }

@@ -22,7 +22,7 @@ mod reporting;
 pub use caching::{Conditionals, Variant, append_vary, mark_variant, prepare_conditionals};
 pub use cookies::{CutCookie, cut_own_cookies, cut_request_cookies, filter_set_cookie};
 pub use encoding::{AcceptedCodings, Coding, accepted, limit_accept_encoding};
-pub use expiry::{EXPIRY_BYTES_DECISION, EXPIRY_BYTES_PAGE, EXPIRY_LINES_MAX, expire};
+pub use expiry::{Room, expire};
 pub use links::{CutHeader, filter_link, filter_refresh};
 pub use localize::{Origin, Sides, localize_request, localize_response, wants_https};
 pub use reporting::filter_reporting;

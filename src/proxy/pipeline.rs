@@ -333,7 +333,11 @@ impl Pipeline {
         if prepared.asked.top_level {
             csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
             let (host, path) = (&ctx.front.host, prepared.address.path());
-            for line in headers::expire(&prepared.cut, host, path, ctx.front.is_https(), headers::EXPIRY_BYTES_PAGE) {
+            let room = match ctx.state {
+                None => headers::Room::page(ctx.now.subsec_nanosecond().unsigned_abs() as usize / 1_000),
+                Some(_) => headers::Room::page_after_decision(),
+            };
+            for line in headers::expire(&prepared.cut, host, path, ctx.front.is_https(), room) {
                 head.headers.append(header::SET_COOKIE, line);
             }
         }
