@@ -3,6 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
+    notice::IMMUTABLE,
     site::Ctx,
     wire::{self, Body, Failure},
 };
@@ -10,6 +11,6 @@ use crate::{
 pub(super) fn answer(ctx: &Ctx, path: &str) -> Result<Response<Body>, Failure> {
     let asset = ctx.notices().asset(path).ok_or(Failure::NotFound)?;
     let mut resp = wire::answer(StatusCode::OK, asset.content_type, asset.bytes.clone());
-    resp.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    resp.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
     Ok(resp)
 }

@@ -22,7 +22,6 @@ pub(super) struct Signatures {
     start: StateID,
     literals: usize,
     clauses: Vec<Clause>,
-    longest: usize,
 }
 
 /// One group of literals that together are a hit.
@@ -54,13 +53,7 @@ impl Signatures {
         }
         let automaton = DFA::builder().match_kind(MatchKind::Standard).build(&literals).ok().filter(|_| !literals.is_empty());
         let start = automaton.as_ref().and_then(|dfa| dfa.start_state(Anchored::No).ok()).unwrap_or_default();
-        Self {
-            automaton: automaton.map(Arc::new),
-            start,
-            longest: literals.iter().map(Vec::len).max().unwrap_or(0),
-            literals: literals.len(),
-            clauses,
-        }
+        Self { automaton: automaton.map(Arc::new), start, literals: literals.len(), clauses }
     }
 
     pub(super) fn scanner(&self) -> InlineScanner<'_> {
@@ -107,11 +100,6 @@ impl InlineScanner<'_> {
     /// The rules hit by the whole text.
     pub fn finish(&self) -> Hits {
         self.hits(|clause| !clause.unless.iter().any(|&literal| self.found[literal]))
-    }
-
-    /// The longest literal in bytes after normalising: what may be split between two pieces.
-    pub fn longest_literal(&self) -> usize {
-        self.signatures.longest
     }
 
     fn hits(&self, counts: impl Fn(&Clause) -> bool) -> Hits {

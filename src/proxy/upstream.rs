@@ -110,11 +110,6 @@ impl Upstream {
         answer.map_err(|_| self.late())?.map_err(|error| self.broke(error.into()))
     }
 
-    /// Whether a connection can be had now: for readiness.
-    pub async fn reachable(&self) -> Result<(), Failure> {
-        self.connect().await.map(drop)
-    }
-
     async fn exchange(
         &self,
         mut sender: SendRequest<Body>,
