@@ -26,6 +26,10 @@ pub struct Config {
     pub exempt: PathPatterns,
     /// Change nothing in the pages, report what would have been held.
     pub observe: bool,
+    /// What becomes of third parties that nobody classified.
+    pub containment: Containment,
+    /// Which of the gate's rings work: all of them, unless the operator looks for the one that breaks a page.
+    pub rings: Rings,
     /// The folder of the consent log and the signing keys.
     pub data: PathBuf,
     /// The operator's policy files, over the embedded ones.
@@ -43,6 +47,37 @@ pub enum UpstreamHost {
     Upstream,
     /// The name the visitor asked for (`host = "visitor"`): for a site behind that knows its public name.
     Visitor,
+}
+
+/// The browser's own wall: a generated Content-Security-Policy beside the site's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Containment {
+    /// None. Known vendors are held all the same.
+    Off,
+    /// Browsers report what an enforced policy would stop.
+    #[default]
+    Report,
+    /// Browsers stop what is neither the site's, nor allowed by the operator, nor a granted vendor's.
+    Enforce,
+}
+
+/// The rings that can be switched off one by one, to find out which of them breaks a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rings {
+    /// Tags in the markup of pages, style sheets and documents.
+    pub markup: bool,
+    /// Headers and cookies of requests and answers.
+    pub headers: bool,
+    /// Vendors behind the site's own paths.
+    pub paths: bool,
+    /// Code that runs later, in the browser.
+    pub guard: bool,
+}
+
+impl Default for Rings {
+    fn default() -> Self {
+        Self { markup: true, headers: true, paths: true, guard: true }
+    }
 }
 
 macro_rules! limits {
@@ -131,6 +166,8 @@ impl Default for Config {
             prefix: "/_consent".to_owned(),
             exempt: PathPatterns::default(),
             observe: false,
+            containment: Containment::default(),
+            rings: Rings::default(),
             data: PathBuf::from("consentry-data"),
             policies: None,
             templates: None,
@@ -258,14 +295,34 @@ fn read_gate(root: &mut Section<'_>, config: &mut Config, warn: &mut dyn FnMut(u
     }
     if let Some(at) = section.string("containment") {
         match at.value.as_str() {
-            "off" => {}
-            "report" => warn(
-                at.offset,
-                "`containment = \"report\"` does not report anything in this version yet",
-                "nothing to do: known vendors are held all the same",
-            ),
-            "enforce" => section.fault(at.offset, "`containment = \"enforce\"` is not enforced by this version", "write \"off\""),
-            other => section.fault(at.offset, format!("`{other}` is no containment"), "write \"off\""),
+            "off" => config.containment = Containment::Off,
+            "report" => config.containment = Containment::Report,
+            "enforce" => config.containment = Containment::Enforce,
+            other => section.fault(at.offset, format!("`{other}` is no containment"), "write \"off\", \"report\" or \"enforce\""),
+        }
+    }
+    if let Some(list) = section.strings("rings") {
+        let offset = list.first().map_or(section.offset(), |at| at.offset);
+        config.rings = Rings { markup: false, headers: false, paths: false, guard: false };
+        for at in list {
+            match at.value.as_str() {
+                "markup" => config.rings.markup = true,
+                "headers" => config.rings.headers = true,
+                "paths" => config.rings.paths = true,
+                "guard" => config.rings.guard = true,
+                other => section.fault(
+                    at.offset,
+                    format!("`{other}` is no ring"),
+                    "known: markup, headers, paths, guard; leave `rings` out for all of them",
+                ),
+            }
+        }
+        if config.rings != Rings::default() {
+            warn(
+                offset,
+                "a ring is switched off: vendors without consent get through",
+                "leave `rings` out; it is there to find the ring that breaks a page",
+            );
         }
     }
     section.finish();
@@ -340,14 +397,18 @@ host = "visitor"
 prefix = "/_c"
 exempt = ["/wp-admin/*"]
 observe = true
-containment = "off"
+containment = "enforce"
+rings = ["markup", "guard"]
 [log]
 store = "sqlite"
 [limits]
 decisions_per_minute = 0
 "#;
-        let (config, faults, _) = Config::read("consentry.toml", text);
+        let (config, faults, warnings) = Config::read("consentry.toml", text);
         assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(warnings.len(), 1, "a ring that is off is told: {warnings:?}");
+        assert_eq!(config.containment, Containment::Enforce);
+        assert!(config.rings.markup && config.rings.guard && !config.rings.headers && !config.rings.paths);
         assert_eq!(config.trusted_proxies.len(), 2);
         assert_eq!(config.upstream.map(String::from), Some("https://a.site/".to_owned()));
         assert!(config.exempt.contains("/wp-admin/post.php") && config.observe);
@@ -356,7 +417,7 @@ decisions_per_minute = 0
 
     #[test]
     fn what_is_not_enforced_is_a_fault_and_all_faults_are_named() {
-        let text = "[gate]\ncontainment = \"enforce\"\nprefix = \"x\"\n[tls]\ncert = \"c\"\n[[site]]\nhosts = []\n[log]\nstore = \"postgres://x\"\n[server]\nadmin = \"0.0.0.0:1\"\n[upstream]\nurl = \"ftp://a\"\n[limits]\nconnections = 0\n";
+        let text = "[gate]\ncontainment = \"on\"\nprefix = \"x\"\n[tls]\ncert = \"c\"\n[[site]]\nhosts = []\n[log]\nstore = \"postgres://x\"\n[server]\nadmin = \"0.0.0.0:1\"\n[upstream]\nurl = \"ftp://a\"\n[limits]\nconnections = 0\n";
         let (_, faults, _) = Config::read("c.toml", text);
         let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
         assert_eq!(lines, [2, 3, 4, 6, 9, 11, 13, 15], "{faults:#?}");

@@ -2,12 +2,17 @@
 
 /// A compiled pattern: literal pieces between stars. The whole text must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Glob(Vec<String>);
+pub struct Glob(Vec<String>);
 
 impl Glob {
     /// Every text is a valid pattern.
     pub(super) fn new(pattern: &str) -> Self {
         Self(pattern.split('*').map(str::to_owned).collect())
+    }
+
+    /// The pattern as it was written.
+    pub fn pattern(&self) -> String {
+        self.0.join("*")
     }
 
     /// Whether the whole text matches. Linear in the text for each piece: no backtracking, since

@@ -33,7 +33,8 @@ struct Clause {
 }
 
 impl Signatures {
-    pub(super) fn compile(rules: &[Rule]) -> Self {
+    /// Compiles the groups, and what speaks against them, of the rules that `groups` has some for.
+    pub(super) fn compile<'r>(rules: &'r [Rule], groups: impl Fn(&'r What) -> Option<(&'r [Vec<String>], &'r [String])>) -> Self {
         let mut literals: Vec<Vec<u8>> = Vec::new();
         let mut number = |literal: &str| {
             let normal = normalise(literal.as_bytes());
@@ -44,7 +45,7 @@ impl Signatures {
         };
         let mut clauses = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
-            let What::Inline { any, unless } = &rule.what else { continue };
+            let Some((any, unless)) = groups(&rule.what) else { continue };
             let unless: Vec<usize> = unless.iter().map(|literal| number(literal)).collect();
             for group in any {
                 let all = group.iter().map(|literal| number(literal)).collect();

@@ -52,7 +52,10 @@ pub(super) struct Matcher {
     by_host: HashMap<Box<str>, Vec<RuleId>>,
     /// Last path segment to the address rules of any host.
     by_file: HashMap<Box<str>, Vec<RuleId>>,
+    /// Of inline scripts.
     signatures: Signatures,
+    /// Of scripts that come back from the site's own paths.
+    answers: Signatures,
     cookies: Vec<RuleId>,
 }
 
@@ -61,7 +64,14 @@ impl Matcher {
         let mut matcher = Self {
             by_host: HashMap::new(),
             by_file: HashMap::new(),
-            signatures: Signatures::compile(rules),
+            signatures: Signatures::compile(rules, |what| match what {
+                What::Inline { any, unless } => Some((any, unless)),
+                _ => None,
+            }),
+            answers: Signatures::compile(rules, |what| match what {
+                What::Answer { any } => Some((any, &[])),
+                _ => None,
+            }),
             cookies: Vec::new(),
         };
         for (index, rule) in rules.iter().enumerate() {
@@ -77,7 +87,7 @@ impl Matcher {
                         matcher.by_host.entry(host.as_str().into()).or_default().push(id);
                     }
                 }
-                What::Inline { .. } => {}
+                What::Inline { .. } | What::Answer { .. } | What::Storage(_) => {}
                 What::Cookies(_) => matcher.cookies.push(id),
             }
         }
@@ -120,6 +130,10 @@ impl Matcher {
 
     pub(super) fn inline_scanner(&self) -> InlineScanner<'_> {
         self.signatures.scanner()
+    }
+
+    pub(super) fn answer_scanner(&self) -> InlineScanner<'_> {
+        self.answers.scanner()
     }
 
     pub(super) fn cookie(&self, rules: &[Rule], name: &str, value: &str) -> Hits {

@@ -16,13 +16,14 @@ mod vendor;
 
 use std::collections::BTreeMap;
 
+pub use glob::Glob;
 pub use inline::InlineScanner;
 pub use matcher::{Hits, RuleId};
 pub use purposes::PurposeDef;
 pub use regime::{Regime, Signal};
 pub use site::Controller;
 pub use source::Sources;
-pub use vendor::{Example, Rule, VendorDef};
+pub use vendor::{AntiFlicker, ConsentCalls, CookieRule, Example, Rule, StandIn, StandInKind, VendorDef, What};
 
 use crate::{
     config::Fault,
@@ -134,6 +135,11 @@ impl Policy {
         &self.rules[usize::from(rule.0)]
     }
 
+    /// Every rule in the order of its number: a vendor's own in the order of its file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// What is granted without any decision of the visitor: under opt-in, what needs no consent.
     pub fn undecided(&self) -> Grants {
         let purposes = (0u8..).zip(&self.purposes).filter(|(_, def)| def.always).map(|(index, _)| Purpose(index));
@@ -185,6 +191,11 @@ impl Policy {
     /// Matches an inline script that arrives in pieces.
     pub fn inline_scanner(&self) -> InlineScanner<'_> {
         self.matcher.inline_scanner()
+    }
+
+    /// Matches a script that comes back from one of the site's own paths, in pieces.
+    pub fn answer_scanner(&self) -> InlineScanner<'_> {
+        self.matcher.answer_scanner()
     }
 
     /// The rules for a first-party cookie.

@@ -23,8 +23,68 @@ pub struct VendorDef {
     pub privacy_policy: String,
     /// The purposes its tags need where a rule says nothing else.
     pub purposes: PurposeSet,
+    /// Parameters that the vendor's own links bring to the site (`fbclid`), in any case of letters.
+    pub click_ids: Vec<String>,
+    /// How the vendor itself is told of consent, where it can be.
+    pub consent: Option<ConsentCalls>,
+    /// What runs on as if the vendor's script were there while it is held.
+    pub stand_ins: Vec<StandIn>,
+    /// What the vendor's snippets use to hide a page until its script has come.
+    pub anti_flicker: AntiFlicker,
+    /// Statements of the file that no first-hand source confirms.
+    pub unsure: Vec<String>,
     /// Tags as found in the wild, with the verdict that holds without consent. A test runs them.
     pub examples: Vec<Example>,
+}
+
+/// JavaScript with which a vendor's own script is told of consent; for reference, no part of the gate runs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsentCalls {
+    /// Before its script is loaded.
+    pub hold: String,
+    /// On a grant.
+    pub grant: String,
+    /// On a withdrawal.
+    pub revoke: String,
+}
+
+/// A global that site code calls, played while the vendor is held so that nothing throws.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    /// Its name, such as `fbq`.
+    pub global: String,
+    /// How site code uses it.
+    pub kind: StandInKind,
+    /// Other names of the same object, which the vendor's base code looks at too (`_fbq`).
+    pub aliases: Vec<String>,
+}
+
+/// How site code uses a global.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StandInKind {
+    /// `x(…)`. With a queue, calls are pushed there as `arguments`, as gtag does.
+    Call {
+        /// The name of the queue's global.
+        queue: Option<String>,
+    },
+    /// `x.push(…)`: an array that the vendor's script empties.
+    Queue,
+    /// `x.method(…)`.
+    Object {
+        /// Its methods.
+        methods: Vec<String>,
+    },
+}
+
+/// What to take away so that a page does not stay hidden.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AntiFlicker {
+    /// Classes of the document's element.
+    pub classes: Vec<String>,
+    /// Ids of style elements.
+    pub styles: Vec<String>,
+    /// Functions to call, as dotted names (`dataLayer.hide.end`).
+    pub calls: Vec<String>,
 }
 
 /// A tag as found in the wild and what becomes of it without consent.
@@ -47,29 +107,54 @@ pub struct Rule {
     pub vendor: VendorId,
     /// All the purposes a tag that it hits needs.
     pub purposes: PurposeSet,
-    pub(super) what: What,
+    /// What it looks at.
+    pub what: What,
 }
 
 /// What a rule looks at.
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub enum What {
     /// An address: one of the hosts (any, if empty), one of the paths (any, if empty), one of the
     /// query parameters (any, if empty), and none of `unless_query`.
-    Address { hosts: Vec<String>, paths: Vec<Glob>, query: Vec<(String, Glob)>, unless_query: Vec<(String, Glob)> },
+    Address {
+        /// Host names; names below them match as well.
+        hosts: Vec<String>,
+        /// Patterns of the path.
+        paths: Vec<Glob>,
+        /// Query parameters by name and pattern.
+        query: Vec<(String, Glob)>,
+        /// Query parameters that speak against it.
+        unless_query: Vec<(String, Glob)>,
+    },
     /// Text of an inline script: every literal of one group, and none of `unless`.
-    Inline { any: Vec<Vec<String>>, unless: Vec<String> },
+    Inline {
+        /// Groups of literals.
+        any: Vec<Vec<String>>,
+        /// Literals that speak against it.
+        unless: Vec<String>,
+    },
+    /// A script that comes back from one of the site's own paths: every literal of one group.
+    Answer {
+        /// Groups of literals.
+        any: Vec<Vec<String>>,
+    },
     /// First-party cookies.
     Cookies(Vec<CookieRule>),
+    /// Keys of localStorage and sessionStorage.
+    Storage(Vec<Glob>),
 }
 
 /// A first-party cookie by name and, where the name alone is not distinctive, by its value's shape.
 #[derive(Clone, Debug)]
-pub(super) struct CookieRule {
-    pub(super) name: Glob,
-    pub(super) value: Option<Glob>,
+pub struct CookieRule {
+    /// Pattern of its name.
+    pub name: Glob,
+    /// Pattern of its value.
+    pub value: Option<Glob>,
 }
 
-const MATCHER_MEND: &str = "a rule has either hosts/paths/query (with unless_query), or inline (with unless), or cookies";
+const MATCHER_MEND: &str =
+    "a rule has either hosts/paths/query (with unless_query), or inline (with unless), or answers, or cookies, or storage";
 
 /// Reads every vendor file, sorted by id. On a fault the lists may be incomplete.
 pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut Vec<Fault>) -> (Vec<VendorDef>, Vec<Rule>) {
@@ -145,6 +230,27 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
         }
         section.finish();
     }
+    let words = |root: &mut Section<'_>, key| -> Vec<String> {
+        root.strings(key).unwrap_or_default().into_iter().map(|at| at.value).collect()
+    };
+    let click_ids = words(root, "click_ids");
+    let unsure = words(root, "unsure");
+    let consent = root.section("consent").map(|mut section| {
+        let mut text = |key| section.string(key).map(|at| at.value).unwrap_or_default();
+        let calls = ConsentCalls { hold: text("hold"), grant: text("grant"), revoke: text("revoke") };
+        section.finish();
+        calls
+    });
+    let mut anti_flicker = AntiFlicker::default();
+    if let Some(mut section) = root.section("anti_flicker") {
+        anti_flicker = AntiFlicker {
+            classes: words(&mut section, "classes"),
+            styles: words(&mut section, "styles"),
+            calls: words(&mut section, "calls"),
+        };
+        section.finish();
+    }
+    let stand_ins = root.sections("stand_in").into_iter().filter_map(read_stand_in).collect();
     let examples = root.sections("example").into_iter().filter_map(|section| read_example(section, stem)).collect();
     let purposes = rules.iter().fold(vendor_purposes, |all, rule| all.union(rule.purposes));
     let def = id.zip(name).map(|(id, name)| VendorDef {
@@ -153,9 +259,56 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
         company,
         privacy_policy: privacy_policy.map(|at| at.value).unwrap_or_default(),
         purposes,
+        click_ids,
+        consent,
+        stand_ins,
+        anti_flicker,
+        unsure,
         examples,
     });
     (def, rules)
+}
+
+fn read_stand_in(mut section: Section<'_>) -> Option<StandIn> {
+    let global = section.required_string("global");
+    let kind = section.required_string("kind");
+    let mut names = |key| -> Vec<At<String>> { section.strings(key).unwrap_or_default() };
+    let (aliases, methods) = (names("aliases"), names("methods"));
+    let queue = section.string("queue");
+    for name in global.iter().chain(&aliases).chain(&methods).chain(&queue) {
+        if !is_identifier(&name.value) {
+            section.fault(
+                name.offset,
+                format!("`{}` is no name of a global or a method", name.value),
+                "write one such as \"fbq\"",
+            );
+        }
+    }
+    let kind_offset = kind.as_ref().map_or(section.offset(), |at| at.offset);
+    let kind = kind.and_then(|at| match at.value.as_str() {
+        "call" if methods.is_empty() => Some(StandInKind::Call { queue: queue.map(|at| at.value) }),
+        "queue" if methods.is_empty() && queue.is_none() => Some(StandInKind::Queue),
+        "object" if !methods.is_empty() && queue.is_none() => {
+            Some(StandInKind::Object { methods: methods.into_iter().map(|at| at.value).collect() })
+        }
+        _ => None,
+    });
+    if kind.is_none() {
+        section.fault(
+            kind_offset,
+            "the stand-in is of no known kind",
+            "write kind = \"call\" (with queue, or without), \"queue\", or \"object\" with methods",
+        );
+    }
+    section.finish();
+    Some(StandIn { global: global?.value, kind: kind?, aliases: aliases.into_iter().map(|at| at.value).collect() })
+}
+
+/// A name that JavaScript takes after a dot, in ASCII.
+fn is_identifier(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))
 }
 
 fn read_purposes(section: &mut Section<'_>, known: &[PurposeDef]) -> Option<PurposeSet> {
@@ -193,10 +346,15 @@ fn read_rule(
     let unless_query = section.strings("unless_query");
     let inline = section.string_groups("inline");
     let unless = section.strings("unless");
+    let answers = section.string_groups("answers");
     let cookies = section.strings("cookies");
+    let storage = section.strings("storage");
 
     let address = hosts.is_some() || paths.is_some() || query.is_some();
-    let kinds = [address, inline.is_some(), cookies.is_some()].iter().filter(|&&given| given).count();
+    let kinds = [address, inline.is_some(), answers.is_some(), cookies.is_some(), storage.is_some()]
+        .iter()
+        .filter(|&&given| given)
+        .count();
     if kinds != 1 || unless.is_some() && inline.is_none() || unless_query.is_some() && !address {
         section.fault(offset, "the rule matches nothing, or more than one kind of thing", MATCHER_MEND);
         return None;
@@ -213,6 +371,13 @@ fn read_rule(
             any: groups.into_iter().map(|group| group.value).collect(),
             unless: unless.unwrap_or_default().into_iter().map(|at| at.value).collect(),
         }
+    } else if let Some(groups) = answers {
+        What::Answer { any: groups.into_iter().map(|group| group.value).collect() }
+    } else if let Some(keys) = storage {
+        for key in keys.iter().filter(|key| key.value.chars().filter(|&c| c != '*').count() < 4) {
+            section.fault(key.offset, format!("the storage key `{}` is not distinctive", key.value), "write more of it");
+        }
+        What::Storage(keys.into_iter().map(|at| Glob::new(&at.value)).collect())
     } else if let Some(cookies) = cookies {
         What::Cookies(cookies.into_iter().filter_map(|at| read_cookie(section, at)).collect())
     } else {
