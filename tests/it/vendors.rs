@@ -114,7 +114,9 @@ fn check<'t>(entries: impl IntoIterator<Item = (&'t str, String)>, got: impl Fn(
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-fn wanted(table: &Table, column: fn(&Expected) -> &Vec<(String, String)>) -> Vec<(&str, String)> {
+type Column = fn(&Expected) -> &Vec<(String, String)>;
+
+fn wanted(table: &Table, column: Column) -> Vec<(&str, String)> {
     let rule = |vendor: &str, rule: &str| if rule.contains('/') { rule.to_owned() } else { format!("{vendor}/{rule}") };
     let all = table.vendors.iter();
     all.flat_map(|(vendor, expected)| column(expected).iter().map(move |(text, name)| (text.as_str(), rule(vendor, name))))
@@ -172,16 +174,9 @@ fn every_vendor_is_in_the_table_with_every_rule_and_names_who_receives_the_data(
             wrong.push(format!("{} has too few addresses", def.id));
         }
     }
-    let shown: BTreeSet<String> = [
-        |expected: &Expected| &expected.addresses,
-        |expected: &Expected| &expected.inline,
-        |expected: &Expected| &expected.cookies,
-        |expected: &Expected| &expected.storage,
-    ]
-    .into_iter()
-    .flat_map(|column| wanted(&table, column))
-    .flat_map(|(_, names)| names.split(' ').map(str::to_owned).collect::<Vec<_>>())
-    .collect();
+    let columns: [Column; 4] = [|e| &e.addresses, |e| &e.inline, |e| &e.cookies, |e| &e.storage];
+    let names = columns.into_iter().flat_map(|column| wanted(&table, column)).map(|(_, names)| names);
+    let shown: BTreeSet<String> = names.flat_map(|names| names.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
     let silent = policy.rules().iter().filter(|rule| !matches!(rule.what, What::Answer { .. }) && !shown.contains(&rule.id));
     wrong.extend(silent.map(|rule| format!("no entry hits {}", rule.id)));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
