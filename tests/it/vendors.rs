@@ -40,6 +40,8 @@ struct Expected {
     #[serde(default)]
     inline: Vec<(String, String)>,
     #[serde(default)]
+    answers: Vec<(String, String)>,
+    #[serde(default)]
     cookies: Vec<(String, String)>,
     #[serde(default)]
     storage: Vec<(String, String)>,
@@ -86,6 +88,13 @@ fn cookie(policy: &Policy, pair: &str) -> String {
     names(policy, &policy.match_cookie(name, value))
 }
 
+/// A script that comes back from one of the site's own paths.
+fn answer(policy: &Policy, text: &str) -> String {
+    let mut scanner = policy.answer_scanner();
+    scanner.feed(text.as_bytes());
+    names(policy, &scanner.finish())
+}
+
 /// As the browser does it: a key of localStorage or sessionStorage.
 fn storage(policy: &Policy, key: &str) -> String {
     let hit = |what: &What| matches!(what, What::Storage(globs) if globs.iter().any(|glob| star(&glob.pattern(), key)));
@@ -96,9 +105,9 @@ fn storage(policy: &Policy, key: &str) -> String {
 fn star(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
-        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
-            rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| star(tail, &rest[at..]))
-        }),
+        Some((head, tail)) => text
+            .strip_prefix(head)
+            .is_some_and(|rest| rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| star(tail, &rest[at..]))),
     }
 }
 
@@ -149,6 +158,13 @@ fn cookies_hit_their_rule_and_those_that_record_a_choice_or_a_login_hit_none() {
 }
 
 #[test]
+fn files_of_the_sites_own_paths_are_known_by_what_comes_back() {
+    let (policy, table) = (policy(), table());
+    check(wanted(&table, |expected| &expected.answers), |text| answer(&policy, text));
+    check(unwanted(&table.nothing.inline), |text| answer(&policy, text));
+}
+
+#[test]
 fn storage_keys_hit_their_rule_and_the_sites_own_hit_none() {
     let (policy, table) = (policy(), table());
     check(wanted(&table, |expected| &expected.storage), |text| storage(&policy, text));
@@ -159,6 +175,8 @@ fn storage_keys_hit_their_rule_and_the_sites_own_hit_none() {
 #[test]
 fn every_vendor_is_in_the_table_with_every_rule_and_names_who_receives_the_data() {
     let (policy, table) = (policy(), table());
+    let readme = include_str!("../../README.md");
+    let readme = readme.split_whitespace().collect::<Vec<_>>().join(" ");
     let known: Vec<&str> = policy.vendors().iter().map(|def| def.id.as_str()).collect();
     assert_eq!(known, table.vendors.keys().map(String::as_str).collect::<Vec<_>>());
     let mut wrong = Vec::new();
@@ -169,6 +187,9 @@ fn every_vendor_is_in_the_table_with_every_rule_and_names_who_receives_the_data(
         }
         if def.name.len() > 40 || def.purposes.is_empty() || def.unsure.iter().any(|text| text.trim().is_empty()) {
             wrong.push(format!("{}: name, purposes or unsure", def.id));
+        }
+        if !readme.contains(&def.name) {
+            wrong.push(format!("the README does not list {}", def.name));
         }
         if expected.addresses.len() < 3 {
             wrong.push(format!("{} has too few addresses", def.id));
