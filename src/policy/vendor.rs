@@ -23,7 +23,7 @@ pub struct VendorDef {
     pub privacy_policy: String,
     /// The purposes its tags need where a rule says nothing else.
     pub purposes: PurposeSet,
-    /// Parameters that the vendor's own links bring to the site (`fbclid`), in any case of letters.
+    /// Parameters that the vendor's own links bring to the site , in any case of letters.
     pub click_ids: Vec<String>,
     /// How the vendor itself is told of consent, where it can be.
     pub consent: Option<ConsentCalls>,
@@ -51,11 +51,11 @@ pub struct ConsentCalls {
 /// A global that site code calls, played while the vendor is held so that nothing throws.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// Its name, such as `fbq`.
+    /// Its name.
     pub global: String,
     /// How site code uses it.
     pub kind: StandInKind,
-    /// Other names of the same object, which the vendor's base code looks at too (`_fbq`).
+    /// Other names of the same object, which the vendor's base code looks at too.
     pub aliases: Vec<String>,
 }
 
@@ -280,7 +280,7 @@ fn read_stand_in(mut section: Section<'_>) -> Option<StandIn> {
             section.fault(
                 name.offset,
                 format!("`{}` is no name of a global or a method", name.value),
-                "write one such as \"fbq\"",
+                "write one such as \"dataLayer\"",
             );
         }
     }
