@@ -144,10 +144,13 @@ impl XmlGate {
         let (result, limit) = loop {
             let piece = match self.framer.next(self.window.view()) {
                 Ok(Some(piece)) => piece,
-                Ok(None) => break (self.reader.advance(self.framer.safe()), self.framer.safe()),
+                Ok(None) => {
+                    self.reader.advance(self.framer.safe());
+                    break (Ok(()), self.framer.safe());
+                }
                 Err(fault) => break (Err(fault.into()), self.framer.safe()),
             };
-            let start = piece.start();
+            let start = piece.range().start;
             if let Err(fault) = self.reader.take(self.window.view(), piece) {
                 break (Err(fault), start);
             }
