@@ -24,6 +24,7 @@ mod splice;
 mod stream;
 mod tag;
 mod walk;
+mod xml;
 
 use std::{fmt, sync::Arc};
 
@@ -34,10 +35,10 @@ use crate::{
     policy::{Policy, RuleId},
     vocab::{Grants, Verdict},
 };
-pub use charset::{Charset, UnreadableCharset};
 pub use codec::{Coding, DecodeError};
-pub use sniff::{SNIFF_BYTES, is_html};
+pub use sniff::{Kind, SNIFF_BYTES, sniff};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
+pub use xml::{XmlError, XmlGate};
 
 use finding::Findings;
 use inject::Scout;
@@ -181,6 +182,9 @@ pub enum GateError {
         /// The limit.
         max: usize,
     },
+    /// The page is XML, and cannot be gated as such.
+    #[error(transparent)]
+    Xml(#[from] XmlError),
     /// The parser failed.
     #[error("the page could not be read; report it with the page, and exempt the path meanwhile")]
     Parser(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -190,6 +194,11 @@ pub enum GateError {
 }
 
 impl GateError {
+    /// Whether a browser reads no further than here either.
+    fn is_where_browsers_stop(&self) -> bool {
+        matches!(self, Self::Xml(XmlError::NotWellFormed { .. }))
+    }
+
     fn from_locate(fault: LocateError, limits: &Limits) -> Self {
         match fault {
             LocateError::Memory => Self::Memory { max: limits.memory_bytes_max },

@@ -179,7 +179,7 @@ impl Walker {
     }
 
     /// The first `<base href>` of a document counts; in foreign content it is none.
-    fn base(&mut self, element: &Element<'_>) {
+    pub(super) fn base(&mut self, element: &Element<'_>) {
         if self.ctx.base_settled || element.start.foreign && !element.start.doubtful {
             return;
         }
@@ -239,7 +239,7 @@ impl Walker {
     }
 
     /// The rules an attribute hits, and whether it must be closed for another reason.
-    fn look_up(&self, role: Role, value: &[u8], findings: &mut Findings) -> Result<(Hits, bool), GateError> {
+    pub(super) fn look_up(&self, role: Role, value: &[u8], findings: &mut Findings) -> Result<(Hits, bool), GateError> {
         let resolver = self.ctx.resolver();
         Ok(match role {
             Role::Address => (resolver.raw(value), false),
@@ -279,7 +279,7 @@ impl Walker {
     }
 
     /// Rewrites a policy in a `meta`. Returns whether the element is one.
-    fn amend_policy(&self, element: &Element<'_>, findings: &mut Findings) -> bool {
+    pub(super) fn amend_policy(&self, element: &Element<'_>, findings: &mut Findings) -> bool {
         let is_policy = element
             .value(b"http-equiv")
             .is_some_and(|kind| decode(kind, self.ctx.encoding).trim().eq_ignore_ascii_case("content-security-policy"));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use consentry::{
-    html::{Gate, GateError, Limits, Page, PageReport},
+    html::{Gate, GateError, Limits, Page, PageReport, XmlGate},
     policy::{Policy, Sources},
 };
 
@@ -34,32 +34,45 @@ pub(crate) fn gate(page: &[u8], grant: Grant) -> Result<(Vec<u8>, PageReport), G
 
 /// Gates a page in chunks.
 pub(crate) fn gate_in_chunks(page: &[u8], grant: Grant, size: usize) -> Result<(Vec<u8>, PageReport), GateError> {
-    static NOTHING: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(true)));
-    static NOTHING_KNOWN: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(false)));
-    let policy = match grant {
-        Grant::Nothing => &NOTHING,
-        Grant::NothingKnown => &NOTHING_KNOWN,
-    };
-    let mut gate = Gate::new(
-        Arc::new(Page {
-            policy: Arc::clone(policy),
-            grants: policy.undecided(),
-            base: url::Url::parse("https://shop.example/a/b").expect("a constant"),
-            nonce: NONCE.to_owned(),
-            head: String::new(),
-            body: String::new(),
-            amend_csp: None,
-            observe: false,
-        }),
-        // Small, so that documents of a few hundred bytes reach the limits.
-        Limits { hold_bytes_max: 256, ..Limits::default() },
-    );
+    let mut gate = Gate::new(page_for(grant), limits());
     let mut out = Vec::new();
     for chunk in page.chunks(size) {
         gate.write(chunk, &mut out)?;
     }
     gate.end(&mut out)?;
     Ok((out, gate.report().clone()))
+}
+
+/// Gates a document in XML, in chunks. What was sent before an error is told, too.
+pub(crate) fn gate_xml(document: &[u8], grant: Grant, size: usize) -> (Vec<u8>, Result<PageReport, GateError>) {
+    let mut gate = XmlGate::new(page_for(grant), limits());
+    let mut out = Vec::new();
+    let result = document.chunks(size).try_for_each(|chunk| gate.write(chunk, &mut out)).and_then(|()| gate.end(&mut out));
+    (out, result.map(|()| gate.report().clone()))
+}
+
+fn page_for(grant: Grant) -> Arc<Page> {
+    static NOTHING: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(true)));
+    static NOTHING_KNOWN: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(false)));
+    let policy = match grant {
+        Grant::Nothing => &NOTHING,
+        Grant::NothingKnown => &NOTHING_KNOWN,
+    };
+    Arc::new(Page {
+        policy: Arc::clone(policy),
+        grants: policy.undecided(),
+        base: url::Url::parse("https://shop.example/a/b").expect("a constant"),
+        nonce: NONCE.to_owned(),
+        head: String::new(),
+        body: String::new(),
+        amend_csp: None,
+        observe: false,
+    })
+}
+
+/// Small, so that documents of a few hundred bytes reach the limits.
+fn limits() -> Limits {
+    Limits { hold_bytes_max: 256, ..Limits::default() }
 }
 
 /// Takes everything the gate inserts out of a page again.
@@ -73,7 +86,7 @@ pub(crate) fn unmark(page: &[u8]) -> Vec<u8> {
         undone.push_str(&rest[..at]);
         let value = &rest[at + marker.len()..];
         rest = &value[value.find('"').expect("a marker is quoted") + 1..];
-        if undone.to_ascii_lowercase().ends_with("<script") {
+        if undone.to_ascii_lowercase().ends_with("<script") || undone.ends_with(":script") {
             rest = rest.strip_prefix(" type=\"text/plain\"").expect("a held script has an inert type");
         }
     }
