@@ -15,6 +15,7 @@ mod codec;
 mod element;
 mod finding;
 mod inject;
+mod inventory;
 mod locate;
 mod noscript;
 mod open;
@@ -36,6 +37,7 @@ use crate::{
 };
 pub use charset::{Charset, UnreadableCharset};
 pub use codec::{Coding, DecodeError};
+pub use inventory::{HOSTS_MAX, Inventory, inventory, sheet_hosts};
 pub use sniff::{SNIFF_BYTES, is_html};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
 

@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{
     asked::Asked,
-    hop,
+    contain, hop,
     observe::{self, Observed},
     page, peek,
     plan::{self, Kind, Plan},
@@ -266,7 +266,10 @@ impl Pipeline {
         match prepared.treatment {
             Treatment::Exempt => return Ok(Response::from_parts(head, body)),
             Treatment::Observe => {}
-            Treatment::Gate => filter_head(ctx, &prepared, &mut head.headers),
+            Treatment::Gate => {
+                filter_head(ctx, &prepared, &mut head.headers);
+                contain::contain(ctx, &prepared, &mut head.headers);
+            }
         }
         match plan::of(&prepared.head.method, prepared.asked, &prepared.conditionals, &head) {
             Plan::Pass => Ok(Response::from_parts(head, body)),
