@@ -1,11 +1,7 @@
 //! What a page names: tags of vendors with their verdicts, other third parties by host, and the pages
 //! and style sheets of its own site. For `explain`, not for the way of a page.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use lol_html::{HtmlRewriter, Settings, element, text};
 use url::Url;
@@ -80,7 +76,8 @@ struct Reader<'p> {
 impl Reader<'_> {
     fn element(&mut self, el: &lol_html::html_content::Element<'_, '_>) {
         let name = el.tag_name();
-        let value = |attribute: &str| el.get_attribute(attribute).map(|text| htmlize::unescape_attribute(text.as_str()).into_owned());
+        let value =
+            |attribute: &str| el.get_attribute(attribute).map(|text| htmlize::unescape_attribute(text.as_str()).into_owned());
         match name.as_str() {
             "base" => {
                 if let Some(base) = value("href").and_then(|href| self.page.join(href.trim()).ok()) {
@@ -99,7 +96,21 @@ impl Reader<'_> {
             "link" => {
                 let rel = value("rel").unwrap_or_default().to_ascii_lowercase();
                 // Where a page is also to be found is no load.
-                let loads = rel.split_ascii_whitespace().any(|word| !matches!(word, "canonical" | "alternate" | "author" | "me" | "license" | "next" | "prev" | "search" | "shortlink" | "pingback"));
+                let loads = rel.split_ascii_whitespace().any(|word| {
+                    !matches!(
+                        word,
+                        "canonical"
+                            | "alternate"
+                            | "author"
+                            | "me"
+                            | "license"
+                            | "next"
+                            | "prev"
+                            | "search"
+                            | "shortlink"
+                            | "pingback"
+                    )
+                });
                 if let Some(href) = value("href").filter(|_| loads) {
                     self.address(&href);
                     if rel.split_ascii_whitespace().any(|word| word == "stylesheet")
@@ -117,7 +128,8 @@ impl Reader<'_> {
             match attribute {
                 "style" => self.css(&text),
                 "srcset" | "imagesrcset" => {
-                    super::address::candidates(&text).map(str::to_owned).collect::<Vec<_>>().iter().for_each(|url| self.address(url));
+                    // A comma inside an address leaves pieces that are relative: no host is made up.
+                    text.split(',').filter_map(|one| one.split_ascii_whitespace().next()).for_each(|url| self.address(url));
                 }
                 "data" if name != "object" => {}
                 _ => self.address(&text),

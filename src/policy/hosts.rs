@@ -262,9 +262,15 @@ fn check_against_vendors(
         let Some(host) = hosts.iter().find(|host| is_below(&place.host, host) || is_below(host, &place.host)) else { continue };
         if is_whole(paths, query) && (is_below(&place.host, host) || place.path.is_empty()) {
             let (message, mend) = if is_below(&place.host, host) {
-                (format!("`{place}` is the vendor `{id}`"), format!("take it out; declare \"{id}\" in site.toml, so that visitors are asked"))
+                (
+                    format!("`{place}` is the vendor `{id}`"),
+                    format!("take it out; declare \"{id}\" in site.toml, so that visitors are asked"),
+                )
             } else {
-                (format!("`{place}` covers `{host}` of the vendor `{id}`"), "name the hosts below it that the site needs".to_owned())
+                (
+                    format!("`{place}` covers `{host}` of the vendor `{id}`"),
+                    "name the hosts below it that the site needs".to_owned(),
+                )
             };
             return root.fault(at.offset, message, mend);
         }
@@ -273,7 +279,9 @@ fn check_against_vendors(
     }
     if let Some(id) = shared {
         warn(
-            format!("`{place}` is also a host of the vendor `{id}`: its tags stay held in pages, but the browser's wall lets them through"),
+            format!(
+                "`{place}` is also a host of the vendor `{id}`: its tags stay held in pages, but the browser's wall lets them through"
+            ),
             "add the path that the site needs: \"host/path/\"",
         );
     }
@@ -322,7 +330,11 @@ fn read_gated(
         if !is_id(id) {
             section.fault(id_offset, format!("`{id}` is no vendor id"), ID_MEND);
         } else if vendors.iter().any(|def| def.id == *id) {
-            section.fault(id_offset, format!("there is a vendor `{id}` already"), "give it another `id`, or add the hosts to that vendor's file");
+            section.fault(
+                id_offset,
+                format!("there is a vendor `{id}` already"),
+                "give it another `id`, or add the hosts to that vendor's file",
+            );
         } else if vendors.len() == VENDORS_MAX {
             section.fault(offset, format!("more than {VENDORS_MAX} vendors"), "remove the files of vendors you never meet");
             return section.finish();
@@ -385,7 +397,8 @@ impl Place {
         };
         let plain_host = host.len() <= 253 && host.contains('.') && host.split('.').all(label);
         // These would end a source, a directive or a policy (CSP Level 3, section 2.3.1).
-        let plain_path = path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b';' | b',' | b'*' | b'?' | b'#' | b'\'' | b'"'));
+        let plain_path =
+            path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b';' | b',' | b'*' | b'?' | b'#' | b'\'' | b'"'));
         (plain_host && plain_path).then(|| Self {
             host: host.to_owned(),
             port,

@@ -185,7 +185,8 @@ pub fn domain(host: &str) -> &str {
 fn written(places: &BTreeSet<Place>, played: bool) -> String {
     let covered = |place: &Place| {
         places.iter().any(|other| {
-            let below = place.host == other.host || place.host.strip_suffix(other.host.as_str()).is_some_and(|l| l.ends_with('.'));
+            let below =
+                place.host == other.host || place.host.strip_suffix(other.host.as_str()).is_some_and(|l| l.ends_with('.'));
             other != place && below && other.port == place.port && other.sockets >= place.sockets && other.path.is_empty()
                 // Two that cover each other are equal; with sockets is the wider one.
                 && !(other.host == place.host && place.path.is_empty() && place.sockets == other.sockets)

@@ -81,7 +81,10 @@ fn a_host_has_one_class() {
     assert_eq!(policy.vendor_def(reviews).sockets, ["reviews.example"]);
     assert!(!policy.declared().contains(reviews), "offered only when declared");
     assert!(!policy.match_address("reviews.example", "/x.js", None).is_empty(), "and held like any vendor");
-    assert_eq!(policy.rule(policy.match_address("reviews.example", "/", None).iter().next().expect("a rule")).id, "reviews-example/host");
+    assert_eq!(
+        policy.rule(policy.match_address("reviews.example", "/", None).iter().next().expect("a rule")).id,
+        "reviews-example/host"
+    );
 }
 
 #[test]
@@ -102,8 +105,14 @@ fn every_fault_is_named_with_its_mend() {
         ("alowed = []\n", "hosts.toml:1 unknown key `alowed` | did you mean `allowed`?"),
         ("presets = [\"strip\"]\n", "hosts.toml:1 there is no preset `strip` | did you mean `stripe`?"),
         ("allowed = [\"https://a.example\"]\n", "hosts.toml:1 `https://a.example` is no host | write"),
-        ("allowed = [\"t.acme.example\"]\n", "hosts.toml:1 `t.acme.example` is the vendor `acme` | take it out; declare \"acme\""),
-        ("allowed = [\"cloud.example\"]\n", "hosts.toml:1 `cloud.example` covers `t.cloud.example` of the vendor `acme` | name the hosts"),
+        (
+            "allowed = [\"t.acme.example\"]\n",
+            "hosts.toml:1 `t.acme.example` is the vendor `acme` | take it out; declare \"acme\"",
+        ),
+        (
+            "allowed = [\"cloud.example\"]\n",
+            "hosts.toml:1 `cloud.example` covers `t.cloud.example` of the vendor `acme` | name the hosts",
+        ),
         (
             "allowed = [\"a.example\"]\n[[gated]]\nhosts = [\"x.a.example\"]\npurposes = [\"marketing\"]\nname = \"X\"\n",
             "hosts.toml:3 `x.a.example` is both allowed and gated | take it out of one of the two",
@@ -113,7 +122,10 @@ fn every_fault_is_named_with_its_mend() {
             "hosts.toml:2 there is a vendor `acme` already | give it another `id`",
         ),
         ("[[gated]]\nhosts = [\"x.example\"]\nname = \"X\"\n", "hosts.toml:1 `gated.purposes` is missing | add"),
-        ("[[gated]]\nhosts = [\"x.example/a\"]\npurposes = [\"marketing\"]\nname = \"X\"\n", "hosts.toml:2 `x.example/a` is more than a host"),
+        (
+            "[[gated]]\nhosts = [\"x.example/a\"]\npurposes = [\"marketing\"]\nname = \"X\"\n",
+            "hosts.toml:2 `x.example/a` is more than a host",
+        ),
     ] {
         let found = faults(hosts);
         assert_eq!(found.len(), 1, "{hosts}: {found:#?}");
@@ -131,7 +143,8 @@ fn a_shared_host_is_warned_of_unless_a_path_is_named() {
 #[test]
 fn no_shipped_preset_opens_the_wall_for_a_shipped_vendor() {
     let mut sources = Sources::embedded();
-    let ids: Vec<String> = Policy::compile(&sources).expect("good files").0.hosts().presets().iter().map(|p| p.id.clone()).collect();
+    let ids: Vec<String> =
+        Policy::compile(&sources).expect("good files").0.hosts().presets().iter().map(|p| p.id.clone()).collect();
     assert!(ids.len() >= 20, "{ids:?}");
     let hosts: Vec<String> = {
         let (policy, _) = Policy::compile(&sources).expect("good files");

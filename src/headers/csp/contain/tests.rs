@@ -110,10 +110,9 @@ fn it_stands_beside_the_sites_policies_and_leaves_their_bytes_alone() {
     let policy = compile("");
     let wall = Wall::build(&policy, &policy.undecided(), &SETTING);
     let own = ["script-src 'strict-dynamic' 'nonce-a'", "default-src 'none'; img-src https:"];
-    for (mode, name) in [
-        (Containment::Report, "content-security-policy-report-only"),
-        (Containment::Enforce, "content-security-policy"),
-    ] {
+    for (mode, name) in
+        [(Containment::Report, "content-security-policy-report-only"), (Containment::Enforce, "content-security-policy")]
+    {
         let mut map = headers("content-security-policy", &own);
         wall.raise(&mut map, mode, "/_consent/report", false);
         let all = lines(&map, "content-security-policy");
@@ -142,7 +141,9 @@ fn over_tls_reports_go_by_name_beside_the_sites_own_endpoints() {
 fn nothing_in_it_says_more_than_where_to_load_from() {
     let policy = compile("");
     let text = Wall::build(&policy, &policy.everything(), &SETTING).policy();
-    for absent in ["form-action", "frame-ancestors", "base-uri", "sandbox", "strict-dynamic", "nonce-", " *", "https:", "navigate-to"] {
+    for absent in
+        ["form-action", "frame-ancestors", "base-uri", "sandbox", "strict-dynamic", "nonce-", " *", "https:", "navigate-to"]
+    {
         let found = text.split([';', ' ']).any(|word| word == absent.trim()) || text.contains("'nonce-");
         assert!(!found, "{absent} in {text}");
     }
@@ -172,7 +173,10 @@ fn vendors_that_are_played_on_this_machine_pass_at_any_port() {
 fn a_list_that_is_too_long_is_lowered_and_never_crooked() {
     let mut sources = Sources::embedded();
     let hosts: Vec<String> = (0..60).map(|n| format!("host-number-{n}.acme.example")).collect();
-    sources.insert("vendors/acme.toml", format!("id = \"acme\"\nname = \"A\"\npurposes = [\"marketing\"]\n[[rule]]\nid = \"host\"\nhosts = {hosts:?}\n"));
+    sources.insert(
+        "vendors/acme.toml",
+        format!("id = \"acme\"\nname = \"A\"\npurposes = [\"marketing\"]\n[[rule]]\nid = \"host\"\nhosts = {hosts:?}\n"),
+    );
     sources.insert("site.toml", "vendors = [\"acme\"]\n[controller]\nname = \"A\"\ncontact = \"a@b.example\"\n");
     let policy = Policy::compile(&sources).expect("good files").0;
     let wall = |bytes_max| Wall::build(&policy, &policy.everything(), &Setting { bytes_max, ..SETTING });
