@@ -152,6 +152,11 @@ impl App {
         self.listener.local_addr()
     }
 
+    /// Where health and reports are told.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
     /// Runs until `stopped` resolves, then drains and closes the log.
     pub async fn run(self, stopped: impl Future<Output = ()>) -> Result<(), AppError> {
         let (stop, stopping) = watch::channel(false);

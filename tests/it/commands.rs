@@ -8,14 +8,14 @@ use crate::harness::{run, write_files};
 fn three_faults_are_three_reports_and_exit_64() {
     let dir = tempfile::tempdir().expect("a folder");
     let files = BTreeMap::from([
-        ("consentry.toml", "policies = \"policies\"\n[gate]\ncontainment = \"enforce\"\n".to_owned()),
+        ("consentry.toml", "policies = \"policies\"\n[gate]\ncontainment = \"on\"\n".to_owned()),
         ("policies/site.toml", "vendors = [\"metta\"]\n[controler]\nname = \"x\"\n".to_owned()),
         ("policies/regimes/eu.toml", "id = \"eu\"\njurisdiction = \"EU\"\nmodel = \"opt-out\"\n".to_owned()),
     ]);
     write_files(dir.path(), &files);
     let (code, _, err) = run(&["check"], dir.path());
     assert_eq!(code, 64, "{err}");
-    assert!(err.contains("consentry.toml:3:15: `containment = \"enforce\"` is not enforced by this version"), "{err}");
+    assert!(err.contains("consentry.toml:3:15: `on` is no containment"), "{err}");
 
     let policies = dir.path().join("policies");
     let (code, _, err) =
