@@ -268,3 +268,43 @@ fn looks_like_a_file(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or_default();
     file.rsplit_once('.').is_some_and(|(_, ending)| FILES.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Sources;
+
+    #[test]
+    fn a_third_party_gets_the_most_harmless_class_that_fits() {
+        let mut sources = Sources::embedded();
+        sources.insert("hosts.toml", "allowed = [\"static.kiln.example\"]\npresets = [\"stripe\"]\n");
+        let (policy, _) = Policy::compile(&sources).unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let word = |host| match propose(&policy, "www.kiln.example", host) {
+            Proposal::Settled => "settled",
+            Proposal::NearVendor(_) => "near",
+            Proposal::Preset(preset) => preset.id.as_str(),
+            Proposal::Own => "own",
+            Proposal::Gate => "gate",
+        };
+        for (host, want) in [
+            ("static.kiln.example", "settled"),
+            ("js.stripe.com", "settled"),
+            ("img.kiln.example", "own"),
+            ("kiln.example", "own"),
+            ("notkiln.example", "gate"),
+            ("hcaptcha.com", "hcaptcha"),
+            ("unpkg.com", "unpkg"),
+            ("www.facebook.com", "near"),
+            ("203.0.113.9", "gate"),
+        ] {
+            assert_eq!(word(host), want, "{host}");
+        }
+    }
+
+    #[test]
+    fn links_to_files_are_spared() {
+        for (path, want) in [("/a.PDF", true), ("/a.html", false), ("/a", false), ("/a.b/c", false), ("/", false)] {
+            assert_eq!(looks_like_a_file(path), want, "{path}");
+        }
+    }
+}

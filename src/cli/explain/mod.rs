@@ -82,7 +82,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         }
     };
     let inventory = html::inventory(&policy, grants, &base, &page).context("the page cannot be gated")?;
-    let setting = Setting { own_hosts: &[], played: false, bytes_max: Limits::default().containment_bytes as usize };
+    let setting =
+        Setting { own_hosts: &[], played: false, bytes_max: Limits::default().containment_bytes as usize, enforced: true };
     let wall = Wall::build(&policy, &grants, &setting);
     let told = if args.json {
         tell_json(&policy, &base, &inventory, &wall)

@@ -46,13 +46,17 @@ pub struct Wall {
     pub fit: Fit,
 }
 
-/// Whether a wall names exactly what it lets through. Never narrower: what is granted must work.
+/// Whether a wall names exactly what it lets through. One that is enforced is never narrower: what is
+/// granted must work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fit {
     /// Every host by its name.
     Exact,
     /// Hosts of one vendor that share a domain are named by the domain.
     Domains,
+    /// Of each domain the form of name that vendors use: a list of reports may name some host of a
+    /// granted vendor. Never where it is enforced.
+    Usual,
     /// Too many are granted to be named: every secure address is let through.
     Open,
 }
@@ -66,6 +70,8 @@ pub struct Setting<'s> {
     pub played: bool,
     /// The most bytes of the source list.
     pub bytes_max: usize,
+    /// Whether browsers stop what is not listed: then a list that is too long is widened only.
+    pub enforced: bool,
 }
 
 impl Wall {
@@ -75,15 +81,20 @@ impl Wall {
         open.extend(setting.own_hosts.iter().filter_map(|host| Place::parse(host)));
         let granted = granted(policy, grants);
         let exact = granted.values().flatten().chain(&open).cloned().collect();
-        let exact = written(&exact, setting.played);
+        let exact = join(both(&without_covered(&exact), setting.played));
         // On this machine there is no proxy whose buffer a head could overflow.
         if exact.len() <= setting.bytes_max || setting.played {
             return Self { sources: exact, fit: Fit::Exact };
         }
         let domains = granted.values().flat_map(by_domain).chain(open.iter().cloned()).collect();
-        let domains = written(&domains, false);
-        if domains.len() <= setting.bytes_max {
-            return Self { sources: domains, fit: Fit::Domains };
+        let domains = without_covered(&domains);
+        let sources = join(both(&domains, false));
+        if sources.len() <= setting.bytes_max {
+            return Self { sources, fit: Fit::Domains };
+        }
+        let sources = join(usual(policy, &domains, &open));
+        if sources.len() <= setting.bytes_max && !setting.enforced {
+            return Self { sources, fit: Fit::Usual };
         }
         Self { sources: "https: wss:".to_owned(), fit: Fit::Open }
     }
@@ -181,34 +192,61 @@ pub fn domain(host: &str) -> &str {
     }
 }
 
-/// The sources of a list of places: each host and the names below it, without what another one covers.
-fn written(places: &BTreeSet<Place>, played: bool) -> String {
-    let covered = |place: &Place| {
-        places.iter().any(|other| {
-            let below =
-                place.host == other.host || place.host.strip_suffix(other.host.as_str()).is_some_and(|l| l.ends_with('.'));
-            other != place && below && other.port == place.port && other.sockets >= place.sockets && other.path.is_empty()
-                // Two that cover each other are equal; with sockets is the wider one.
-                && !(other.host == place.host && place.path.is_empty() && place.sockets == other.sockets)
-        })
+/// The places that no other one covers: the same host or a domain above it, at every path. With
+/// sockets is the wider of two that are equal otherwise.
+fn without_covered(places: &BTreeSet<Place>) -> BTreeSet<Place> {
+    let covers = |other: &Place, place: &Place| {
+        let above = place.host.strip_suffix(other.host.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let wide = other.path.is_empty() && other.port == place.port && other.sockets >= place.sockets;
+        other != place && above && wide
     };
-    let mut sources: Vec<String> = Vec::new();
-    for place in places.iter().filter(|place| !covered(place)) {
+    places.iter().filter(|place| !places.iter().any(|other| covers(other, place))).cloned().collect()
+}
+
+/// The sources of each place and of the names below it.
+fn both(places: &BTreeSet<Place>, played: bool) -> Vec<String> {
+    let mut all = Vec::new();
+    for place in places {
         let named = place.host.parse::<std::net::Ipv4Addr>().is_err();
         let port = place.port.map(|port| format!(":{port}")).unwrap_or_default();
-        let mut add = |port: &str, host: &str| {
-            for scheme in ["", "wss://"].iter().take(1 + usize::from(place.sockets)) {
-                sources.push(format!("{scheme}{host}{port}{}", place.path));
-                if named {
-                    sources.push(format!("{scheme}*.{host}{port}{}", place.path));
-                }
-            }
-        };
-        add(&port, &place.host);
+        sources(&mut all, place, &place.host, &port, true, named);
         if played {
-            add(":*", &format!("{}.localhost", place.host));
+            sources(&mut all, place, &format!("{}.localhost", place.host), ":*", true, named);
         }
     }
+    all
+}
+
+/// One source a place: names below a domain, or the host where it is longer. The domain itself too
+/// where the vendor's own snippets name it.
+fn usual(policy: &Policy, places: &BTreeSet<Place>, open: &BTreeSet<Place>) -> Vec<String> {
+    let quoted = |host: &str| {
+        let address = format!("//{host}");
+        let mut pages = policy.vendors().iter().flat_map(|def| &def.examples).map(|example| example.html.as_str());
+        pages.any(|html| html.match_indices(&address).any(|(at, _)| html[at + address.len()..].starts_with(['/', '"', '\''])))
+    };
+    let mut all = Vec::new();
+    for place in places {
+        let port = place.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let is_domain = domain(&place.host) == place.host;
+        let (host, below) = if open.contains(place) { (true, true) } else { (!is_domain || quoted(&place.host), is_domain) };
+        sources(&mut all, place, &place.host, &port, host, below);
+    }
+    all
+}
+
+fn sources(all: &mut Vec<String>, place: &Place, name: &str, port: &str, host: bool, below: bool) {
+    for scheme in ["", "wss://"].iter().take(1 + usize::from(place.sockets)) {
+        if host {
+            all.push(format!("{scheme}{name}{port}{}", place.path));
+        }
+        if below {
+            all.push(format!("{scheme}*.{name}{port}{}", place.path));
+        }
+    }
+}
+
+fn join(sources: Vec<String>) -> String {
     sources.join(" ")
 }
 

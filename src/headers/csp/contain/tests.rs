@@ -35,7 +35,7 @@ fn compile(hosts: &str) -> Policy {
     Policy::compile(&sources).unwrap_or_else(|faults| panic!("{faults:#?}")).0
 }
 
-const SETTING: Setting<'_> = Setting { own_hosts: &[], played: false, bytes_max: 3_072 };
+const SETTING: Setting<'_> = Setting { own_hosts: &[], played: false, bytes_max: 3_072, enforced: true };
 
 fn granted(policy: &Policy, purposes: &[&str]) -> Grants {
     let mut grants = policy.undecided();
@@ -193,6 +193,36 @@ fn a_list_that_is_too_long_is_lowered_and_never_crooked() {
 }
 
 #[test]
+fn a_list_for_reports_may_name_the_usual_forms_only() {
+    let mut sources = Sources::embedded();
+    let hosts: Vec<String> = (0..60).map(|n| format!("vendor-number-{n}.example")).collect();
+    sources.insert(
+        "vendors/acme.toml",
+        format!(
+            "id = \"acme\"\nname = \"A\"\npurposes = [\"marketing\"]\n[[rule]]\nid = \"host\"\nhosts = {hosts:?}\n\
+             [[example]]\nverdict = \"hold\"\nrule = \"host\"\nhtml = '<script src=\"https://vendor-number-3.example/t.js\"></script>'\n"
+        ),
+    );
+    sources.insert("hosts.toml", "allowed = [\"cdn.shop.example\"]\n");
+    sources.insert("site.toml", "vendors = [\"acme\"]\n[controller]\nname = \"A\"\ncontact = \"a@b.example\"\n");
+    let policy = Policy::compile(&sources).expect("good files").0;
+    let wall = |enforced| Wall::build(&policy, &policy.everything(), &Setting { bytes_max: 2_000, enforced, ..SETTING });
+    assert_eq!(wall(true).fit, Fit::Open, "what is enforced never gets narrower");
+    let told = wall(false);
+    assert_eq!(told.fit, Fit::Usual);
+    for (url, want) in [
+        ("https://vendor-number-3.example/t.js", true),
+        ("https://vendor-number-4.example/t.js", false),
+        ("https://t.vendor-number-4.example/t.js", true),
+        ("https://cdn.shop.example/", true),
+        ("https://x.cdn.shop.example/", true),
+        ("https://unknown.example/", false),
+    ] {
+        assert_eq!(lets(&told, url), want, "{url}");
+    }
+}
+
+#[test]
 fn a_domain_is_what_its_owner_registered_as_far_as_a_name_tells() {
     for (host, want) in [
         ("a.b.example.com", "example.com"),
@@ -212,9 +242,12 @@ fn every_shipped_vendor_granted_stays_below_the_buffer_of_a_proxy_in_front() {
     let mut sources = Sources::embedded();
     sources.insert("site.toml", "vendors = \"all\"\n[controller]\nname = \"A\"\ncontact = \"a@b.example\"\n");
     let policy = Policy::compile(&sources).expect("good files").0;
-    let wall = Wall::build(&policy, &policy.everything(), &SETTING);
-    let mut map = HeaderMap::new();
-    wall.raise(&mut map, Containment::Enforce, "/_consent/report", true);
-    let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    assert!(bytes < 3_500, "{bytes} bytes: {:?}", wall.fit);
+    for enforced in [true, false] {
+        let wall = Wall::build(&policy, &policy.everything(), &Setting { enforced, ..SETTING });
+        let mut map = HeaderMap::new();
+        wall.raise(&mut map, Containment::Enforce, "/_consent/report", true);
+        let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        assert!(bytes < 3_500, "{bytes} bytes: {:?}", wall.fit);
+        assert!(enforced || wall.fit != Fit::Open, "reports say something whatever is granted");
+    }
 }
