@@ -14,7 +14,8 @@
 //! `static.shop.example` from somebody else's `shop.co.example`, so the operator names them.
 //!
 //! Navigations (`meta refresh`, `Refresh`) and speculation rules pass by any such policy: markup and
-//! headers hold those.
+//! headers hold those. For a frame Chromium opens the connection before it asks the policy; no request
+//! goes over it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
