@@ -97,13 +97,7 @@ fn contained(out: &mut impl io::Write, config: &Config, policy: &Policy) -> io::
             writeln!(out, "                 {}, unsure: {doubt}", preset.id)?;
         }
     }
-    let setting = Setting {
-        own_hosts: &[],
-        played: false,
-        bytes_max: config.limits.containment_bytes as usize,
-        enforced: config.containment == Containment::Enforce,
-    };
-    let wall = Wall::build(policy, &policy.everything(), &setting);
+    let wall = Wall::build(policy, &policy.everything(), &Setting::of(config, ""));
     let told = match wall.fit {
         Fit::Exact => "every host by name",
         Fit::Domains => "hosts of one vendor by their domain, to stay within containment_bytes",

@@ -21,12 +21,7 @@ pub(super) fn contain(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
     let played = ctx.front.host == "localhost"
         || ctx.front.host.ends_with(".localhost")
         || ctx.front.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    let setting = Setting {
-        own_hosts: &[behind],
-        played,
-        bytes_max: config.limits.containment_bytes as usize,
-        enforced: config.containment == Containment::Enforce,
-    };
+    let setting = Setting { played, ..Setting::of(config, behind) };
     let wall = Wall::build(ctx.policy(), &ctx.grants, &setting);
     wall.raise(head, config.containment, &format!("{}/report", config.prefix), ctx.front.is_https());
 }

@@ -25,7 +25,7 @@ use http::{
 };
 
 use crate::{
-    config::Containment,
+    config::{Config, Containment},
     policy::{Place, Policy, What},
     vocab::{Grants, PurposeSet, VendorId},
 };
@@ -65,8 +65,8 @@ pub enum Fit {
 /// What a wall is built for, beside policy and grants.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'s> {
-    /// Other hosts that are the site itself: the name of the site behind.
-    pub own_hosts: &'s [&'s str],
+    /// Another host that is the site itself: the name of the site behind. Empty for none.
+    pub own_host: &'s str,
     /// The site is under a name of this machine, where vendors may be played (`…localhost`, any port).
     pub played: bool,
     /// The most bytes of the source list.
@@ -75,11 +75,19 @@ pub struct Setting<'s> {
     pub enforced: bool,
 }
 
+impl<'s> Setting<'s> {
+    /// The setting of a configuration for visitors under a public name.
+    pub fn of(config: &Config, own_host: &'s str) -> Self {
+        let enforced = config.containment == Containment::Enforce;
+        Self { own_host, played: false, bytes_max: config.limits.containment_bytes as usize, enforced }
+    }
+}
+
 impl Wall {
     /// Lists what a visitor with these grants may load.
     pub fn build(policy: &Policy, grants: &Grants, setting: &Setting<'_>) -> Self {
         let mut open: BTreeSet<Place> = policy.hosts().open().cloned().collect();
-        open.extend(setting.own_hosts.iter().filter_map(|host| Place::parse(host)));
+        open.extend(Place::parse(setting.own_host));
         let granted = granted(policy, grants);
         let exact = granted.values().flatten().chain(&open).cloned().collect();
         let exact = join(both(&without_covered(&exact), setting.played));

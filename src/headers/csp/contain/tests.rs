@@ -35,7 +35,7 @@ fn compile(hosts: &str) -> Policy {
     Policy::compile(&sources).unwrap_or_else(|faults| panic!("{faults:#?}")).0
 }
 
-const SETTING: Setting<'_> = Setting { own_hosts: &[], played: false, bytes_max: 3_072, enforced: true };
+const SETTING: Setting<'_> = Setting { own_host: "", played: false, bytes_max: 3_072, enforced: true };
 
 fn granted(policy: &Policy, purposes: &[&str]) -> Grants {
     let mut grants = policy.undecided();
@@ -163,7 +163,7 @@ fn the_gates_own_prefix_passes() {
 #[test]
 fn vendors_that_are_played_on_this_machine_pass_at_any_port() {
     let policy = compile("allowed = [\"127.0.0.1:9\"]\n");
-    let wall = Wall::build(&policy, &policy.everything(), &Setting { played: true, own_hosts: &["shop.example"], ..SETTING });
+    let wall = Wall::build(&policy, &policy.everything(), &Setting { played: true, own_host: "shop.example", ..SETTING });
     for source in ["acme.example.localhost:*", "*.acme.example.localhost:*", "127.0.0.1:9", "shop.example"] {
         assert!(wall.sources().split(' ').any(|word| word == source), "{source} in {}", wall.sources());
     }
