@@ -2,7 +2,7 @@
 //! classified. Only with the cargo feature `filter-lists`: the engine's licence (MPL-2.0) and weight
 //! stay apart from the gate itself, and no list is shipped.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::Failed;
 
@@ -25,15 +25,15 @@ impl Lists {
         let mut set = adblock::lists::FilterSet::new(false);
         for file in files {
             let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-            set.add_filter_list(&text, adblock::lists::ParseOptions::default());
+            set.add_filter_list(text, adblock::lists::ParseOptions::default());
         }
-        Ok(Self { engine: Some(adblock::Engine::from_filter_set(set, true)) })
+        Ok(Self { engine: Some(adblock::Engine::new_with_filter_set(set)) })
     }
 
     /// Without the feature a list cannot be read, and that is said.
     #[cfg(not(feature = "filter-lists"))]
     pub(super) fn read(files: &[PathBuf]) -> Result<Self, Failed> {
-        match files.first().map(PathBuf::as_path).map(Path::display) {
+        match files.first() {
             None => Ok(Self::default()),
             Some(_) => Err(Failed::Usage(
                 "--filter-list: this consentry was built without filter lists; build it with `cargo build --release --features filter-lists`"
@@ -47,8 +47,9 @@ impl Lists {
     pub(super) fn blocks(&self, host: &str) -> Option<bool> {
         let engine = self.engine.as_ref()?;
         // A path that no list names: only rules about the host itself speak.
-        let request = adblock::request::Request::new(&format!("https://{host}/"), "https://site.invalid/", "script").ok()?;
-        Some(engine.check_network_request(&request).matched)
+        let request =
+            adblock::request::Request::new(&format!("https://{host}/"), "https://site.invalid/", "script", "get").ok()?;
+        Some(engine.check_network_request(&request).should_block())
     }
 
     /// Whether the lists block scripts from a host on other sites; `None` without a list.
