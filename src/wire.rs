@@ -80,13 +80,16 @@ pub enum Failure {
         allow: &'static str,
     },
     /// An own path got more than it takes.
-    #[error("the body is larger than {bytes_max} bytes ([limits] decision_bytes)")]
+    #[error("the body is larger than {bytes_max} bytes; [limits] has the bound by name")]
     TooLarge {
         /// The bound.
         bytes_max: usize,
     },
-    /// A decision in a format that is not read.
-    #[error("a decision is application/x-www-form-urlencoded or application/json")]
+    /// A body in a format that is not read.
+    #[error(
+        "a decision is application/x-www-form-urlencoded or application/json, a report application/csp-report, \
+         application/reports+json or application/json"
+    )]
     UnknownFormat,
     /// Too many requests to an own path from one network.
     #[error("too many requests from one network ([limits] {limit})")]

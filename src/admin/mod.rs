@@ -1,4 +1,6 @@
-//! The admin listener: whether the gate lives, and whether it is ready.
+//! The admin listener: whether the gate lives, whether it is ready, and what browsers reported.
+
+mod reports;
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use crate::{
     wire::{self, Body},
 };
 
-/// Tells health.
+/// Tells health and reports.
 #[derive(Clone)]
 pub struct Health {
     site: Arc<Site>,
@@ -23,7 +25,8 @@ impl Health {
         Self { site }
     }
 
-    /// Answers `/healthz` (the process and its consent log live) and `/readyz` (it may get requests).
+    /// Answers `/healthz` (the process and its consent log live), `/readyz` (it may get requests) and
+    /// `/reports` (third parties that browsers reported).
     pub fn answer<B>(&self, req: &Request<B>) -> Response<Body> {
         // A page elsewhere that rebinds its name to this address must learn nothing (traps: admin).
         if !names_this_machine(req) {
@@ -34,7 +37,8 @@ impl Health {
         }
         match req.uri().path() {
             "/healthz" | "/readyz" => self.health(),
-            _ => wire::answer(StatusCode::NOT_FOUND, wire::JSON, r#"{"error":"there are /healthz and /readyz"}"#),
+            "/reports" => wire::answer(StatusCode::OK, wire::JSON, reports::told(&self.site).to_string()),
+            _ => wire::answer(StatusCode::NOT_FOUND, wire::JSON, r#"{"error":"there are /healthz, /readyz and /reports"}"#),
         }
     }
 

@@ -15,8 +15,9 @@ pub use files::{Folders, load_config, read_policies, read_templates};
 
 use crate::{
     admin,
-    config::{Config, Fault},
+    config::{Config, Containment, Fault},
     consent_log::{ConsentLog, LogError, NoticeLeaf, Options, PolicyLeaf},
+    headers::csp,
     notice::{Notices, TemplateSources},
     policy::{Policy, Sources},
     proxy::{
@@ -120,6 +121,7 @@ impl App {
         let (snapshot, warnings) = compile(policies, templates, &folders).map_err(AppError::Faults)?;
         let reloader = reload::Reloader::new(folders);
         warnings.iter().for_each(|warning| warn!("{warning}"));
+        tell_of_wall(&config, &snapshot);
         let url = config.upstream.clone().ok_or(AppError::NoUpstream)?;
         let upstream = Upstream::new(&url, &config.limits)?;
 
@@ -152,6 +154,11 @@ impl App {
         self.listener.local_addr()
     }
 
+    /// Where health and reports are told.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
     /// Runs until `stopped` resolves, then drains and closes the log.
     pub async fn run(self, stopped: impl Future<Output = ()>) -> Result<(), AppError> {
         let (stop, stopping) = watch::channel(false);
@@ -175,6 +182,17 @@ impl App {
         tokio::join!(front, admin, reload, stop);
         self.site.log.close().await;
         Ok(())
+    }
+}
+
+/// A wall that lets everything through for those who grant everything is not what `enforce` promises.
+fn tell_of_wall(config: &Config, snapshot: &Snapshot) {
+    let setting = csp::Setting::of(config, "");
+    let wall = csp::Wall::build(&snapshot.policy, &snapshot.policy.everything(), &setting);
+    if config.containment == Containment::Enforce && wall.fit == csp::Fit::Open {
+        warn!(
+            "a visitor who grants every vendor gets a containment policy that lets all https through: declare only the vendors that the site uses, or raise [limits] containment_bytes"
+        );
     }
 }
 

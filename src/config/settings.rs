@@ -140,6 +140,12 @@ limits! {
     page_bytes: 268_435_456 in 1_048_576..=4_294_967_296;
     /// How many times larger a page may become by decompression.
     page_ratio: 1_000 in 10..=100_000;
+    /// Bytes of the list of hosts in a containment policy; beyond, it names domains, and then lets all https through.
+    containment_bytes: 3_072 in 512..=65_536;
+    /// Bytes of a report that a browser posts.
+    report_bytes: 65_536 in 1_024..=1_048_576;
+    /// Hosts that reports are counted by.
+    report_hosts: 256 in 16..=10_000;
     /// Decisions waiting for the disk.
     log_queue: 4_096 in 16..=1_000_000;
     /// Bytes of free disk below which no grant is recorded.

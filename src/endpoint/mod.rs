@@ -6,6 +6,7 @@ mod decision;
 mod failure;
 mod notice_token;
 mod preferences;
+mod report;
 mod state;
 
 use http::{Method, Request, Response};
@@ -42,7 +43,8 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
         "/state" if read => Ok(state::answer(&ctx)),
         "/notice-token" if read => Ok(notice_token::answer(&ctx, &req)),
         "/decision" if req.method() == Method::POST => decision::post(ctx, req).await,
-        "/decision" => Err(Failure::MethodNotAllowed { allow: "POST" }),
+        "/report" if req.method() == Method::POST => report::post(&ctx, req).await,
+        "/decision" | "/report" => Err(Failure::MethodNotAllowed { allow: "POST" }),
         "" | "/" | "/state" | "/notice-token" => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
         _ => match own_path.strip_prefix("/assets/") {
             Some(asset) if read => assets::answer(&ctx, asset),

@@ -15,6 +15,7 @@ mod codec;
 mod element;
 mod finding;
 mod inject;
+mod inventory;
 mod locate;
 mod noscript;
 mod open;
@@ -37,6 +38,7 @@ use crate::{
 };
 pub use codec::{Coding, DecodeError};
 pub use sniff::{Kind, SNIFF_BYTES, sniff};
+pub use inventory::{HOSTS_MAX, Inventory, inventory, sheet_hosts};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
 pub use xml::{XmlError, XmlGate};
 

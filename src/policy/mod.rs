@@ -5,6 +5,7 @@
 //! It does no I/O and reads no clock. A policy is built whole and swapped whole.
 
 mod glob;
+mod hosts;
 mod inline;
 mod matcher;
 mod purposes;
@@ -17,6 +18,7 @@ mod vendor;
 use std::collections::BTreeMap;
 
 pub use glob::Glob;
+pub use hosts::{HostClass, Hosts, Place, Preset, PresetKind};
 pub use inline::InlineScanner;
 pub use matcher::{Hits, RuleId};
 pub use purposes::PurposeDef;
@@ -37,6 +39,7 @@ pub struct Policy {
     rules: Vec<Rule>,
     declared: VendorSet,
     controller: Controller,
+    hosts: Hosts,
     regime: Regime,
     matcher: matcher::Matcher,
     canonical: String,
@@ -52,7 +55,8 @@ impl Policy {
 
         let (purposes, defaults) = purposes::read(sources, &mut faults);
         let regime = regime::read(sources, &defaults, &mut faults);
-        let (vendors, rules) = vendor::read_all(sources, &purposes, &mut faults);
+        let (mut vendors, mut rules) = vendor::read_all(sources, &purposes, &mut faults);
+        let hosts = hosts::read(sources, &purposes, &mut vendors, &mut rules, &mut faults, &mut warnings);
         let site = site::read(sources, &vendors, &mut faults, &mut warnings);
         let matcher = matcher::Matcher::compile(&rules);
 
@@ -66,6 +70,7 @@ impl Policy {
             rules,
             declared: site.declared,
             controller: site.controller,
+            hosts,
             regime,
             matcher,
             canonical,

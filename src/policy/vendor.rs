@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A company whose tags are known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct VendorDef {
     /// The id in files, forms, cookies and records, such as `meta`.
     pub id: String,
@@ -27,6 +27,8 @@ pub struct VendorDef {
     pub click_ids: Vec<String>,
     /// How the vendor itself is told of consent, where it can be.
     pub consent: Option<ConsentCalls>,
+    /// Hosts that its scripts open WebSockets to: a policy header has to name them apart.
+    pub sockets: Vec<String>,
     /// What runs on as if the vendor's script were there while it is held.
     pub stand_ins: Vec<StandIn>,
     /// What the vendor's snippets use to hide a page until its script has come.
@@ -185,7 +187,7 @@ pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut 
 }
 
 /// `vendors/a-b.toml` comes before `vendors/a.toml` by path, after it by id.
-fn sort_by_id(vendors: &mut [VendorDef], rules: &mut [Rule]) {
+pub(super) fn sort_by_id(vendors: &mut [VendorDef], rules: &mut [Rule]) {
     let mut order: Vec<usize> = (0..vendors.len()).collect();
     order.sort_by(|&a, &b| vendors[a].id.cmp(&vendors[b].id));
     let mut place = vec![VendorId(0); vendors.len()];
@@ -235,6 +237,11 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
     };
     let click_ids = words(root, "click_ids");
     let unsure = words(root, "unsure");
+    let sockets = root.strings("sockets").unwrap_or_default();
+    for host in &sockets {
+        check_host(root, host);
+    }
+    let sockets = sockets.into_iter().map(|at| at.value).collect();
     let consent = root.section("consent").map(|mut section| {
         let mut text = |key| section.string(key).map(|at| at.value).unwrap_or_default();
         let calls = ConsentCalls { hold: text("hold"), grant: text("grant"), revoke: text("revoke") };
@@ -261,6 +268,7 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
         purposes,
         click_ids,
         consent,
+        sockets,
         stand_ins,
         anti_flicker,
         unsure,
@@ -280,7 +288,7 @@ fn read_stand_in(mut section: Section<'_>) -> Option<StandIn> {
             section.fault(
                 name.offset,
                 format!("`{}` is no name of a global or a method", name.value),
-                "write one such as \"dataLayer\"",
+                "write one such as \"acme\"",
             );
         }
     }
@@ -311,7 +319,7 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))
 }
 
-fn read_purposes(section: &mut Section<'_>, known: &[PurposeDef]) -> Option<PurposeSet> {
+pub(super) fn read_purposes(section: &mut Section<'_>, known: &[PurposeDef]) -> Option<PurposeSet> {
     let list = section.strings("purposes")?;
     if list.is_empty() {
         section.fault(section.offset(), "`purposes` is empty", "name at least one purpose of default.toml");
@@ -395,15 +403,7 @@ fn read_address(
     let any_host = hosts.is_none();
     let hosts = hosts.unwrap_or_default();
     for host in &hosts {
-        let name = host.value.as_str();
-        let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'));
-        if !plain || !name.contains('.') || name.starts_with('.') || name.ends_with('.') {
-            section.fault(
-                host.offset,
-                format!("`{name}` is no host name"),
-                "write it in lower case without scheme, port or star; names below it match as well",
-            );
-        }
+        check_host(section, host);
     }
     let paths = paths.unwrap_or_default();
     for path in &paths {
@@ -428,6 +428,18 @@ fn read_address(
         hosts: hosts.into_iter().map(|at| at.value).collect(),
         paths: paths.into_iter().map(|at| Glob::new(&at.value)).collect(),
     })
+}
+
+fn check_host(section: &Section<'_>, host: &At<String>) {
+    let name = host.value.as_str();
+    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'));
+    if !plain || !name.contains('.') || name.starts_with('.') || name.ends_with('.') {
+        section.fault(
+            host.offset,
+            format!("`{name}` is no host name"),
+            "write it in lower case without scheme, port or star; names below it match as well",
+        );
+    }
 }
 
 fn read_query(section: &Section<'_>, list: Vec<At<String>>) -> Vec<(String, Glob)> {

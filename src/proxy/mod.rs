@@ -2,6 +2,7 @@
 //! place where branches are; the other files are its straight steps.
 
 mod asked;
+mod contain;
 mod hop;
 pub mod listen;
 mod mime;

@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{
     asked::Asked,
-    hop,
+    contain, hop,
     observe::{self, Observed},
     page, peek,
     plan::{self, Kind, Plan},
@@ -269,6 +269,7 @@ impl Pipeline {
             Treatment::Gate => {
                 filter_head(ctx, &prepared, &mut head.headers);
                 plan::settle(&mut head.headers);
+                contain::contain(ctx, &prepared, &mut head.headers);
             }
         }
         match plan::of(&prepared.head.method, prepared.asked, &prepared.head.headers, &prepared.conditionals, &head) {

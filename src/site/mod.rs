@@ -3,6 +3,7 @@
 
 mod front;
 mod limiter;
+mod reports;
 mod seen;
 
 use std::{
@@ -17,6 +18,7 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 pub use front::Front;
 pub use limiter::Limiter;
+pub use reports::{Blocked, Counted, DIRECTIVES, HostCount, Reports};
 pub use seen::{Seen, SeenTag};
 
 use crate::{
@@ -46,6 +48,8 @@ pub struct Site {
     pub decisions: Limiter,
     /// How often a network may come to the gate's other own paths.
     pub own_requests: Limiter,
+    /// What browsers reported.
+    pub reports: Reports,
     /// What pages were seen to carry: for `--observe` and for the demo's live page.
     pub seen: seen::Sender,
     keys: Keys,
@@ -85,6 +89,7 @@ impl Site {
         Self {
             decisions: Limiter::per_minute(config.limits.decisions_per_minute),
             own_requests: Limiter::per_minute(config.limits.own_requests_per_minute),
+            reports: Reports::new(config.limits.report_hosts),
             seen: seen::channel(),
             config,
             log,

@@ -16,6 +16,7 @@ mod world;
 
 mod banner;
 mod choice;
+mod contain;
 mod control;
 mod hardened;
 mod hints;

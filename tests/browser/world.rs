@@ -48,6 +48,13 @@ impl World {
         world
     }
 
+    /// The same with a gate that is set up otherwise.
+    pub(crate) async fn gated_with(settings: &str, policies: &[(&str, &str)]) -> Self {
+        let mut world = Self::bare(Manner::default()).await;
+        world.gate = Some(Gate::start_with(world.origin.port, settings, policies).await);
+        world
+    }
+
     /// The address of a page without the gate.
     pub(crate) fn direct(&self, path: &str) -> String {
         site_at(self.origin.port, path)
@@ -61,6 +68,11 @@ impl World {
     /// Where the gate listens.
     pub(crate) fn gate_port(&self) -> u16 {
         self.gate.as_ref().expect("this test's world has a gate").port
+    }
+
+    /// What the gate told its operator.
+    pub(crate) fn told(&self) -> String {
+        self.gate.as_ref().map(Gate::said).unwrap_or_default()
     }
 
     /// Puts a form on two pages of the site: as it is usually pasted, and at the end of the body.

@@ -121,6 +121,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Got> {
 /// A gate in this process.
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
+    admin: SocketAddr,
     pub(crate) data: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
@@ -148,6 +149,7 @@ impl Gate {
         let templates = read_templates(config.templates.as_deref()).expect("good templates");
         let app = App::open_with(config, &policies, &templates).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
         let address = app.address().expect("an open port");
+        let admin = app.admin_address().expect("an open port");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             let until = async {
@@ -155,7 +157,7 @@ impl Gate {
             };
             app.run(until).await.expect("the gate runs");
         });
-        Self { address, data, stop: Some(stop), running: Some(running) }
+        Self { address, admin, data, stop: Some(stop), running: Some(running) }
     }
 
     /// Asks it to stop, and waits until it has.
@@ -168,6 +170,12 @@ impl Gate {
 
     pub(crate) fn origin(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Asks the admin listener.
+    pub(crate) async fn admin(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let host = headers.iter().find(|(name, _)| *name == "host").map_or("localhost", |(_, host)| host);
+        exchange(self.admin, format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes()).await
     }
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -191,13 +199,7 @@ impl Gate {
 
     /// Sends bytes and reads to the end of the connection.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.expect("the gate listens");
-        // The gate may answer and close before it has read everything.
-        let _ = stream.write_all(bytes).await;
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
-        read.expect("the gate answers in time").ok();
-        Answer::parse(&answer)
+        exchange(self.address, bytes).await
     }
 
     pub(crate) async fn token(&self) -> String {
@@ -219,6 +221,16 @@ impl Gate {
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.consent_cookie().expect("a consent cookie")
     }
+}
+
+async fn exchange(address: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.expect("the gate listens");
+    // The gate may answer and close before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    read.expect("the gate answers in time").ok();
+    Answer::parse(&answer)
 }
 
 /// An answer as the visitor got it.

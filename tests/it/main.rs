@@ -1,6 +1,8 @@
 //! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
 mod commands;
+mod contain;
+mod crawl;
 mod decision;
 mod documents;
 mod harness;
@@ -9,4 +11,5 @@ mod pages;
 mod passing;
 mod process;
 mod reload;
+mod reports;
 mod vendors;

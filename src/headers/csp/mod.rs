@@ -15,10 +15,12 @@
 //! `form-action` is also applied to redirects by some browsers: under a policy that lets only the
 //! prefix through, the answer to a decision must not redirect outside of it.
 
+mod contain;
 mod policy;
 mod reports;
 mod source;
 
+pub use contain::{Fit, Setting, Wall, domain};
 pub use reports::filter_reports;
 
 use http::{HeaderMap, HeaderValue, header::CONTENT_SECURITY_POLICY};

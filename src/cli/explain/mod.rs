@@ -1,4 +1,10 @@
-//! `consentry explain`: the verdict for each tag of a page, and the rule that spoke.
+//! `consentry explain`: the verdict for each tag of a page, the rule that spoke, and what containment
+//! lets through; or, with `--crawl`, the vendors and third parties of a whole site.
+
+mod crawl;
+mod fetch;
+mod lists;
+mod told;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -6,21 +12,19 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, anyhow, bail};
-use http::{HeaderValue, Request, header};
-use http_body_util::BodyExt as _;
+use anyhow::Context as _;
 use serde_json::json;
 use url::Url;
 
+use self::{crawl::Proposal, fetch::Fetcher, lists::Lists};
 use super::{Failed, count};
 use crate::{
     app::read_policies,
-    config::{Limits, nearest},
-    html::{TagReport, explain},
+    config::{Config, nearest},
+    headers::csp::{Fit, Setting, Wall},
+    html::{self, Inventory, TagReport},
     policy::Policy,
-    proxy::{progress::Progress, upstream::Upstream},
     vocab::{Grants, Verdict},
-    wire,
 };
 
 #[derive(clap::Args)]
@@ -32,6 +36,18 @@ pub(super) struct Args {
     /// A saved page instead
     #[arg(long, group = "page", value_name = "FILE")]
     html: Option<PathBuf>,
+    /// A whole site instead: walk its pages from here and list vendors and third parties
+    #[arg(long, group = "page", value_name = "URL")]
+    crawl: Option<String>,
+    /// How many pages to walk
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "crawl", value_parser = clap::value_parser!(u16).range(1..=5_000))]
+    pages: u16,
+    /// Write what was found as policy files to review: site.toml and hosts.toml
+    #[arg(long, value_name = "DIR", requires = "crawl")]
+    write: Option<PathBuf>,
+    /// A filter list in the syntax of EasyPrivacy, as a second opinion on third parties
+    #[arg(long, value_name = "FILE", requires = "crawl")]
+    filter_list: Vec<PathBuf>,
     /// Where a saved page stood: relative addresses are resolved against it
     #[arg(long, value_name = "URL", default_value = "http://localhost/")]
     base: String,
@@ -46,16 +62,14 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The largest page that is fetched.
-const PAGE_BYTES_MAX: usize = 64 << 20;
-/// How often a redirect is followed.
-const REDIRECTS_MAX: usize = 5;
-
 pub(super) fn run(args: &Args) -> Result<(), Failed> {
     let sources = read_policies(args.policies.as_deref()).map_err(Failed::Faults)?;
     let (policy, _) = Policy::compile(&sources).map_err(Failed::Faults)?;
     let policy = Arc::new(policy);
     let grants = grants(&policy, &args.grant)?;
+    if let Some(start) = &args.crawl {
+        return walk(args, &policy, grants, parse(start)?);
+    }
     let (base, page) = match (&args.html, &args.url) {
         (Some(file), _) => {
             let page = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -63,12 +77,46 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         }
         (None, url) => {
             let url = parse(url.as_deref().unwrap_or_default())?;
-            super::block_on(async { fetch(url).await.map_err(Failed::Working) })?
+            let got = super::block_on(async { Fetcher::default().get(url, "text/html").await.map_err(Failed::Working) })?;
+            (got.url, got.body)
         }
     };
-    let tags = explain(&policy, grants, &base, &page).context("the page cannot be gated")?;
-    let told = if args.json { tell_json(&policy, &base, &tags) } else { tell(&policy, &base, &tags) };
+    let inventory = html::inventory(&policy, grants, &base, &page).context("the page cannot be gated")?;
+    let wall = Wall::build(&policy, &grants, &Setting::of(&Config::default(), ""));
+    let told = if args.json {
+        tell_json(&policy, &base, &inventory, &wall)
+    } else {
+        tell(&policy, &base, &inventory.tags).and_then(|()| tell_contained(&policy, &base, &inventory, &wall))
+    };
     told.map_err(|error| Failed::Working(error.into()))
+}
+
+fn walk(args: &Args, policy: &Arc<Policy>, grants: Grants, start: Url) -> Result<(), Failed> {
+    let lists = Lists::read(&args.filter_list)?;
+    let shown = io::stderr().is_terminal();
+    let progress = |number: usize, url: &Url| {
+        if shown {
+            // Nobody reads it where it cannot be written.
+            let _ = writeln!(io::stderr(), "page {number}: {}", url.path());
+        }
+    };
+    let walked = crawl::walk(policy, grants, start, usize::from(args.pages), progress);
+    let found = super::block_on(async { walked.await.map_err(Failed::Working) })?;
+    if let Some(dir) = &args.write {
+        told::write(policy, &found, &lists, dir)?;
+    }
+    let told = if args.json { told::json(policy, &found, &lists) } else { told::table(policy, &found, &lists) };
+    told.and_then(|()| match &args.write {
+        Some(dir) if !args.json => {
+            let dir = dir.display();
+            writeln!(
+                io::stdout(),
+                "written: {dir}/site.toml and {dir}/hosts.toml; review them, then `consentry check --policies {dir}`"
+            )
+        }
+        _ => Ok(()),
+    })
+    .map_err(|error| Failed::Working(error.into()))
 }
 
 fn parse(url: &str) -> Result<Url, Failed> {
@@ -98,35 +146,6 @@ fn grants(policy: &Policy, list: &[String]) -> Result<Grants, Failed> {
         }
     }
     Ok(grants)
-}
-
-/// Fetches a page as a browser would ask for it, following redirects.
-async fn fetch(mut url: Url) -> anyhow::Result<(Url, Vec<u8>)> {
-    for _ in 0..=REDIRECTS_MAX {
-        let upstream = Upstream::new(&url, &Limits::default())?;
-        let authority = url.host_str().map(|host| url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
-        let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        let req = Request::get(target)
-            .header(header::HOST, authority.unwrap_or_default())
-            .header(header::ACCEPT, "text/html")
-            .header(header::ACCEPT_ENCODING, "identity")
-            .header(header::USER_AGENT, concat!("consentry/", env!("CARGO_PKG_VERSION")))
-            .body(wire::empty())?;
-        let resp = upstream.send(req, &Progress::none()).await.map_err(|failure| anyhow!("{}", wire::Causes(&failure)))?;
-        if resp.status().is_redirection()
-            && let Some(place) = resp.headers().get(header::LOCATION).and_then(|value| value.to_str().ok())
-        {
-            url = url.join(place).context("the page redirects to no address")?;
-            continue;
-        }
-        if resp.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != HeaderValue::from_static("identity")) {
-            bail!("the server sent a compressed page although none was asked for; save the page and use --html");
-        }
-        let body = http_body_util::Limited::new(resp.into_body(), PAGE_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow!("the page broke off or is larger than {PAGE_BYTES_MAX} bytes: {error}"))?;
-        return Ok((url, body.to_bytes().to_vec()));
-    }
-    bail!("the page redirects more than {REDIRECTS_MAX} times")
 }
 
 fn rules<'p>(policy: &'p Policy, tag: &TagReport) -> Vec<&'p str> {
@@ -174,8 +193,40 @@ fn tell(policy: &Policy, base: &Url, tags: &[TagReport]) -> io::Result<()> {
     )
 }
 
-fn tell_json(policy: &Policy, base: &Url, tags: &[TagReport]) -> io::Result<()> {
-    let tags: Vec<_> = tags
+/// The browser's wall for a visitor with these grants, and who on the page stands outside of it.
+fn tell_contained(policy: &Policy, base: &Url, inventory: &Inventory, wall: &Wall) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let through = match (wall.fit, wall.sources()) {
+        (Fit::Open, _) => "every https address: more is granted than a header can name ([limits] containment_bytes)".to_owned(),
+        (_, "") => "the site itself".to_owned(),
+        (_, sources) => {
+            format!("the site itself, {}", sources.split(' ').filter(|s| !s.contains('*')).collect::<Vec<_>>().join(", "))
+        }
+    };
+    writeln!(out, "\ncontainment lets through: {through}")?;
+    let site = base.host_str().unwrap_or_default();
+    let outside: Vec<(&String, &u32, Proposal<'_>)> = inventory
+        .others
+        .iter()
+        .map(|(host, times)| (host, times, crawl::propose(policy, site, host)))
+        .filter(|(.., proposal)| *proposal != Proposal::Settled)
+        .collect();
+    writeln!(out, "third parties outside of it: {}", outside.len())?;
+    for (host, times, proposal) in outside {
+        let advice = match proposal {
+            Proposal::Preset(preset) => format!("hosts.toml: presets = [\"{}\"]", preset.id),
+            Proposal::Own => "hosts.toml: allowed, if it is the site's".to_owned(),
+            Proposal::NearVendor(vendor) => format!("a host of {}", policy.vendor_def(vendor).id),
+            Proposal::Gate | Proposal::Settled => "hosts.toml: allowed or [[gated]]".to_owned(),
+        };
+        writeln!(out, "  {host}  {times} ×  {advice}")?;
+    }
+    Ok(())
+}
+
+fn tell_json(policy: &Policy, base: &Url, inventory: &Inventory, wall: &Wall) -> io::Result<()> {
+    let tags: Vec<_> = inventory
+        .tags
         .iter()
         .map(|tag| {
             json!({
@@ -184,5 +235,9 @@ fn tell_json(policy: &Policy, base: &Url, tags: &[TagReport]) -> io::Result<()> 
             })
         })
         .collect();
-    writeln!(io::stdout().lock(), "{}", json!({ "page": base.as_str(), "policy": policy.revision().to_string(), "tags": tags }))
+    let told = json!({
+        "page": base.as_str(), "policy": policy.revision().to_string(), "tags": tags, "others": inventory.others,
+        "containment": wall.policy(),
+    });
+    writeln!(io::stdout().lock(), "{told}")
 }
