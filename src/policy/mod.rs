@@ -5,6 +5,7 @@
 //! It does no I/O and reads no clock. A policy is built whole and swapped whole.
 
 mod glob;
+mod headers;
 mod inline;
 mod matcher;
 mod purposes;
@@ -17,6 +18,7 @@ mod vendor;
 use std::collections::BTreeMap;
 
 pub use glob::Glob;
+pub use headers::HeaderGroup;
 pub use inline::InlineScanner;
 pub use matcher::{Hits, RuleId};
 pub use purposes::PurposeDef;
@@ -38,6 +40,7 @@ pub struct Policy {
     declared: VendorSet,
     controller: Controller,
     regime: Regime,
+    header_groups: Vec<HeaderGroup>,
     matcher: matcher::Matcher,
     canonical: String,
     revision: PolicyRevision,
@@ -54,6 +57,7 @@ impl Policy {
         let regime = regime::read(sources, &defaults, &mut faults);
         let (vendors, rules) = vendor::read_all(sources, &purposes, &mut faults);
         let site = site::read(sources, &vendors, &mut faults, &mut warnings);
+        let header_groups = headers::read(sources, &purposes, &mut faults);
         let matcher = matcher::Matcher::compile(&rules);
 
         faults.sort();
@@ -67,6 +71,7 @@ impl Policy {
             declared: site.declared,
             controller: site.controller,
             regime,
+            header_groups,
             matcher,
             canonical,
             revision,
@@ -113,6 +118,11 @@ impl Policy {
     /// The rule set for visitors.
     pub fn regime(&self) -> &Regime {
         &self.regime
+    }
+
+    /// What browsers offer to advertisers and others by header, and what has to be granted for it.
+    pub fn header_groups(&self) -> &[HeaderGroup] {
+        &self.header_groups
     }
 
     /// The hash over what matters to consent.
@@ -196,6 +206,12 @@ impl Policy {
     /// Matches a script that comes back from one of the site's own paths, in pieces.
     pub fn answer_scanner(&self) -> InlineScanner<'_> {
         self.matcher.answer_scanner()
+    }
+
+    /// Whether some rule looks at answers whose vendor `grants` do not cover.
+    pub fn looks_at_answers(&self, grants: &Grants) -> bool {
+        let answers = self.rules.iter().filter(|rule| matches!(rule.what, What::Answer { .. }));
+        answers.into_iter().any(|rule| !self.declared.contains(rule.vendor) || !grants.covers(rule.vendor, rule.purposes))
     }
 
     /// The rules for a first-party cookie.

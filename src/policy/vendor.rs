@@ -115,14 +115,17 @@ pub struct Rule {
 #[derive(Clone, Debug)]
 pub enum What {
     /// An address: one of the hosts (any, if empty), one of the paths (any, if empty), one of the
-    /// query parameters (any, if empty), and none of `unless_query`.
+    /// query parameters (any, if empty), each of `query_all`, and none of `unless_query`.
     Address {
-        /// Host names; names below them match as well.
+        /// Host names; names below them match as well. One that ends in `.*` stands for every ending
+        /// of a country or a kind: `acme.*` for `acme.com`, `acme.de` and `acme.co.uk`.
         hosts: Vec<String>,
         /// Patterns of the path.
         paths: Vec<Glob>,
         /// Query parameters by name and pattern.
         query: Vec<(String, Glob)>,
+        /// Query parameters that must all be there.
+        query_all: Vec<(String, Glob)>,
         /// Query parameters that speak against it.
         unless_query: Vec<(String, Glob)>,
     },
@@ -154,7 +157,7 @@ pub struct CookieRule {
 }
 
 const MATCHER_MEND: &str =
-    "a rule has either hosts/paths/query (with unless_query), or inline (with unless), or answers, or cookies, or storage";
+    "a rule has either hosts/paths/query/query_all (with unless_query), or inline (with unless), or answers, or cookies, or storage";
 
 /// Reads every vendor file, sorted by id. On a fault the lists may be incomplete.
 pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut Vec<Fault>) -> (Vec<VendorDef>, Vec<Rule>) {
@@ -311,7 +314,7 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))
 }
 
-fn read_purposes(section: &mut Section<'_>, known: &[PurposeDef]) -> Option<PurposeSet> {
+pub(super) fn read_purposes(section: &mut Section<'_>, known: &[PurposeDef]) -> Option<PurposeSet> {
     let list = section.strings("purposes")?;
     if list.is_empty() {
         section.fault(section.offset(), "`purposes` is empty", "name at least one purpose of default.toml");
@@ -343,6 +346,7 @@ fn read_rule(
     let hosts = section.strings("hosts");
     let paths = section.strings("paths");
     let query = section.strings("query");
+    let query_all = section.strings("query_all");
     let unless_query = section.strings("unless_query");
     let inline = section.string_groups("inline");
     let unless = section.strings("unless");
@@ -350,7 +354,7 @@ fn read_rule(
     let cookies = section.strings("cookies");
     let storage = section.strings("storage");
 
-    let address = hosts.is_some() || paths.is_some() || query.is_some();
+    let address = hosts.is_some() || paths.is_some() || query.is_some() || query_all.is_some();
     let kinds = [address, inline.is_some(), answers.is_some(), cookies.is_some(), storage.is_some()]
         .iter()
         .filter(|&&given| given)
@@ -381,7 +385,7 @@ fn read_rule(
     } else if let Some(cookies) = cookies {
         What::Cookies(cookies.into_iter().filter_map(|at| read_cookie(section, at)).collect())
     } else {
-        read_address(section, hosts, paths, [query, unless_query])?
+        read_address(section, hosts, paths, [query, query_all, unless_query])?
     };
     Some(Rule { id: format!("{stem}/{}", id?.value), vendor, purposes, what })
 }
@@ -390,44 +394,65 @@ fn read_address(
     section: &Section<'_>,
     hosts: Option<Vec<At<String>>>,
     paths: Option<Vec<At<String>>>,
-    queries: [Option<Vec<At<String>>>; 2],
+    queries: [Option<Vec<At<String>>>; 3],
 ) -> Option<What> {
     let any_host = hosts.is_none();
     let hosts = hosts.unwrap_or_default();
     for host in &hosts {
         let name = host.value.as_str();
-        let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'));
-        if !plain || !name.contains('.') || name.starts_with('.') || name.ends_with('.') {
+        let stem = name.strip_suffix(".*");
+        let plain = |text: &str| {
+            let letters = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'));
+            letters && !text.is_empty() && !text.starts_with('.') && !text.ends_with('.')
+        };
+        if !stem.map_or_else(|| plain(name) && name.contains('.'), plain) {
             section.fault(
                 host.offset,
                 format!("`{name}` is no host name"),
-                "write it in lower case without scheme, port or star; names below it match as well",
+                "write it in lower case without scheme or port; names below it match as well, and `name.*` stands for every country's ending",
             );
         }
     }
+    let [query, query_all, unless_query] = queries.map(|list| read_query(section, list.unwrap_or_default()));
     let paths = paths.unwrap_or_default();
     for path in &paths {
         if !path.value.starts_with(['/', '*']) {
             section.fault(path.offset, "a path pattern begins with `/` or `*`", "write \"/…\"");
-        } else if any_host && Glob::new(&path.value).last_segment().is_none() {
+        } else if any_host && !is_distinctive(&path.value, !query.is_empty() || !query_all.is_empty()) {
             section.fault(
                 path.offset,
-                "a rule for any host needs a path that ends in a file's name",
-                "write \"*/name.js\", or add `hosts`",
+                format!("the path `{}` would hit pages of any site", path.value),
+                "a rule for any host needs more of the path, such as \"*/name.js\", or `query` beside it, or `hosts`",
             );
         }
     }
-    if any_host && paths.is_empty() {
-        section.fault(section.offset(), "a rule for any host needs `paths`", "add `paths = [\"*/name.js\"]` or `hosts`");
+    if any_host && paths.is_empty() && !are_distinctive(&query_all) {
+        section.fault(
+            section.offset(),
+            "a rule for any host needs `paths`, or two parameters in `query_all`",
+            "add `paths = [\"*/name.js\"]`, `query_all = [\"v=2\", \"tid=G-*\"]` or `hosts`",
+        );
         return None;
     }
-    let [query, unless_query] = queries.map(|list| read_query(section, list.unwrap_or_default()));
     Some(What::Address {
         query,
+        query_all,
         unless_query,
         hosts: hosts.into_iter().map(|at| at.value).collect(),
         paths: paths.into_iter().map(|at| Glob::new(&at.value)).collect(),
     })
+}
+
+/// Whether a path can stand for a vendor on a host of anybody's: four letters or digits that are no
+/// star, or a single one where query parameters have to match as well.
+fn is_distinctive(path: &str, with_query: bool) -> bool {
+    path.chars().filter(char::is_ascii_alphanumeric).count() >= if with_query { 1 } else { 4 }
+}
+
+/// The same of parameters without a path: two at least, one of them with two characters of its value.
+fn are_distinctive(query_all: &[(String, Glob)]) -> bool {
+    let literal = |glob: &Glob| glob.pattern().chars().filter(|&c| c != '*').count();
+    query_all.len() >= 2 && query_all.iter().any(|(name, value)| name.len() >= 2 && literal(value) >= 2)
 }
 
 fn read_query(section: &Section<'_>, list: Vec<At<String>>) -> Vec<(String, Glob)> {
