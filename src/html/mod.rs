@@ -35,7 +35,7 @@ use crate::{
     vocab::{Grants, Verdict},
 };
 pub use charset::{Charset, UnreadableCharset};
-pub use codec::{Coding, DecodeError};
+pub use codec::{Coding, DecodeError, Opener};
 pub use sniff::{SNIFF_BYTES, is_html};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
 

@@ -283,7 +283,7 @@ fn read_stand_in(mut section: Section<'_>) -> Option<StandIn> {
             section.fault(
                 name.offset,
                 format!("`{}` is no name of a global or a method", name.value),
-                "write one such as \"fbq\"",
+                "write one such as \"acme\"",
             );
         }
     }

@@ -1,11 +1,14 @@
 //! The way of a request: accept, read, decide, forward, filter, stream. [`pipeline`] is the one
 //! place where branches are; the other files are its straight steps.
 
+mod answers;
 mod asked;
+mod heads;
 mod hop;
 pub mod listen;
 mod observe;
 mod page;
+mod paths;
 mod peek;
 pub mod pipeline;
 mod plan;

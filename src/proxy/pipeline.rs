@@ -20,10 +20,11 @@ use tracing::{debug, error, warn};
 use url::Url;
 
 use super::{
+    answers::{self, Look},
     asked::Asked,
-    hop,
+    heads, hop,
     observe::{self, Observed},
-    page, peek,
+    page, paths, peek,
     plan::{self, Kind, Plan},
     progress::Progress,
     tunnel,
@@ -32,9 +33,9 @@ use super::{
 use crate::{
     config::{Limits, UpstreamHost},
     endpoint,
-    headers::{self, AcceptedCodings, Coding, Conditionals, Origin, Sides, Variant, csp},
+    headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
-    site::{Ctx, Front, OWN_COOKIES, Site},
+    site::{Ctx, Front, Site},
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
@@ -132,6 +133,10 @@ impl Pipeline {
         let upgrade = protocol.map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
         let (head, body) = req.into_parts();
         let prepared = self.prepare(&ctx, head, peer)?;
+        if let Some(rules) = paths::held(&ctx, &prepared) {
+            let body = body.map_err(BodyError::from).boxed_unsync();
+            return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
+        }
         if let Some((protocol, visitor)) = upgrade {
             return self.change_protocol(&ctx, prepared, protocol, visitor).await;
         }
@@ -163,10 +168,7 @@ impl Pipeline {
         ctx.front.forward(&mut head.headers, peer.ip());
         head.headers.append(CDN_LOOP, self.mark.clone());
         let sides = self.localize(ctx, &mut head.headers);
-        let cut = match treatment {
-            Treatment::Gate => headers::cut_request_cookies(&mut head.headers, ctx.policy(), &ctx.grants, &OWN_COOKIES),
-            Treatment::Observe | Treatment::Exempt => headers::cut_own_cookies(&mut head.headers, &OWN_COOKIES),
-        };
+        let cut = heads::withhold(ctx, treatment, &mut head.headers);
         let conditionals = match treatment {
             Treatment::Gate => headers::prepare_conditionals(&mut head.headers, &variant, asked.page),
             Treatment::Observe | Treatment::Exempt => Conditionals::default(),
@@ -241,7 +243,7 @@ impl Pipeline {
         *changed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *changed.headers_mut() = resp.headers().clone();
         if prepared.treatment == Treatment::Gate {
-            filter_head(ctx, &prepared, changed.headers_mut());
+            heads::filter(ctx, &prepared, changed.headers_mut());
         }
         Ok(changed)
     }
@@ -253,6 +255,8 @@ impl Pipeline {
             return Err(Failure::Unreadable("the upstream's Transfer-Encoding is anything but chunked".to_owned()));
         }
         hop::strip(&mut head.headers);
+        // Another service for the same name (RFC 7838) is the site behind itself: browsers would go round the gate.
+        head.headers.remove(header::ALT_SVC);
         head.version = Version::HTTP_11;
         if let Some(sides) = &prepared.sides {
             if headers::wants_https(&head.headers, sides) {
@@ -266,13 +270,19 @@ impl Pipeline {
         match prepared.treatment {
             Treatment::Exempt => return Ok(Response::from_parts(head, body)),
             Treatment::Observe => {}
-            Treatment::Gate => filter_head(ctx, &prepared, &mut head.headers),
+            Treatment::Gate => {
+                heads::filter(ctx, &prepared, &mut head.headers);
+                let redirected = self.site.config.rings.headers.then(|| paths::redirected(ctx, &prepared, &head));
+                if let Some(instead) = redirected.flatten() {
+                    return Ok(instead);
+                }
+            }
         }
         match plan::of(&prepared.head.method, prepared.asked, &prepared.conditionals, &head) {
-            Plan::Pass => Ok(Response::from_parts(head, body)),
+            Plan::Pass => pass(ctx, &prepared, head, body).await,
             Plan::HeadOnly => {
                 if prepared.treatment == Treatment::Gate {
-                    mark(&mut head.headers, &prepared);
+                    heads::mark(ctx, &prepared, &mut head.headers);
                 }
                 Ok(Response::from_parts(head, body))
             }
@@ -299,7 +309,7 @@ impl Pipeline {
                 let (first, body) = peek::first(body, html::SNIFF_BYTES).await?;
                 if !html::is_html(&first) {
                     head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-                    return Ok(Response::from_parts(head, body));
+                    return pass(ctx, &prepared, head, body).await;
                 }
                 (body, "text/html".to_owned())
             }
@@ -309,14 +319,14 @@ impl Pipeline {
         let page = page::page(ctx, &prepared, &head.headers)?;
         let limits = page::limits(&self.site.config.limits);
         let on_end = page::on_end(ctx, &prepared);
-        let content_encoding = all_codings(&head.headers);
+        let content_encoding = heads::all_codings(&head.headers);
         let (content_type, content_encoding) = (Some(kind.as_str()), content_encoding.as_deref());
         if prepared.treatment == Treatment::Observe {
             let observed =
                 Observed { content_type: content_type.map(str::to_owned), content_encoding: content_encoding.map(str::to_owned) };
             return Ok(Response::from_parts(head, observe::tap(body, observed, page, limits, on_end)));
         }
-        let body_head = BodyHead { content_type, content_encoding, answer_encoding: answer_encoding(&prepared, &head.headers) };
+        let body_head = BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
         let gated = html::gate_body(body, body_head, page, limits, on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
 
@@ -329,63 +339,27 @@ impl Pipeline {
             _ => head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         };
         head.headers.remove(header::CONTENT_LENGTH);
-        mark(&mut head.headers, &prepared);
+        heads::mark(ctx, &prepared, &mut head.headers);
         if prepared.asked.top_level {
-            csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
-            let (host, path) = (&ctx.front.host, prepared.address.path());
-            let room = match ctx.state {
-                None => headers::Room::page(ctx.now.subsec_nanosecond().unsigned_abs() as usize / 1_000),
-                Some(_) => headers::Room::page_after_decision(),
-            };
-            for line in headers::expire(&prepared.cut, host, path, ctx.front.is_https(), room) {
-                head.headers.append(header::SET_COOKIE, line);
-            }
+            heads::top_level(ctx, &prepared, &mut head.headers)?;
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }
 }
 
-/// Every `Content-Encoding` line; one that cannot be read counts as an unknown coding.
-fn all_codings(headers: &HeaderMap) -> Option<String> {
-    let lines = headers.get_all(header::CONTENT_ENCODING).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
-    let lines: Vec<_> = lines.collect();
-    (!lines.is_empty()).then(|| lines.join(", "))
+/// No page: it streams on, but for what may be a vendor's script or name vendors all the same.
+async fn pass(ctx: &Ctx, prepared: &Prepared, head: response::Parts, body: Body) -> Result<Response<Body>, Failure> {
+    match answers::look(ctx, prepared, &head) {
+        Look::No => Ok(Response::from_parts(head, body)),
+        Look::Script => answers::script(ctx, prepared, head, body).await,
+        Look::SpeculationRules => answers::speculation_rules(ctx, prepared, head, body).await,
+    }
 }
 
 /// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
 fn framed_plainly(headers: &HeaderMap) -> bool {
     let named = headers.contains_key(header::TRANSFER_ENCODING);
     !named || wire::single(headers, &header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-}
-
-/// The coding a page is sent on in: the cheapest for its size that the visitor takes. A page that came
-/// uncompressed stays so: the site may have its reason (BREACH).
-fn answer_encoding(prepared: &Prepared, head: &HeaderMap) -> Option<&'static str> {
-    let written = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Identity];
-    let came_coded = head.contains_key(header::CONTENT_ENCODING);
-    came_coded.then(|| prepared.accepted.best(&written)).flatten().map(Coding::token)
-}
-
-/// The head of a page that is this visitor's variant.
-fn mark(head: &mut HeaderMap, prepared: &Prepared) {
-    headers::mark_variant(head, &prepared.variant);
-    headers::append_vary(head, &["Cookie", "Accept-Language", "Accept-Encoding"]);
-}
-
-/// Everything in an answer's head that would let a vendor in.
-fn filter_head(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
-    let (policy, grants, base) = (ctx.policy(), &ctx.grants, &prepared.address);
-    let cookies = headers::filter_set_cookie(head, policy, grants, &OWN_COOKIES);
-    let cut = [
-        headers::filter_link(head, policy, grants, base),
-        headers::filter_refresh(head, policy, grants, base),
-        headers::filter_reporting(head, policy, grants, base),
-        csp::filter_reports(head, policy, grants, base),
-    ]
-    .concat();
-    if !cookies.is_empty() || !cut.is_empty() {
-        debug!(cookies = cookies.len(), headers = cut.len(), "cut from a head");
-    }
 }
 
 /// 64 random bits.
