@@ -161,9 +161,7 @@ impl<'t> Reader<'t> {
                 let _ = self.eat('-');
                 self.run(|c| c.is_ascii_digit() || c == '.').map(drop)
             }
-            '*' | 'a'..='z' | 'A'..='Z' => {
-                self.run(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c)).map(drop)
-            }
+            '*' | 'a'..='z' | 'A'..='Z' => self.run(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c)).map(drop),
             _ => None,
         }
     }
@@ -226,8 +224,12 @@ mod tests {
         assert!(cut_features(&mut map, &policy, &policy.everything()).is_empty());
         assert_eq!(map.len(), 4);
 
-        let sent =
-            &["attribution-reporting-eligible: trigger", "sec-browsing-topics: ();p=P0", "sec-gpc: 1", "sec-shared-storage-writable: ?1"];
+        let sent = &[
+            "attribution-reporting-eligible: trigger",
+            "sec-browsing-topics: ();p=P0",
+            "sec-gpc: 1",
+            "sec-shared-storage-writable: ?1",
+        ];
         let mut map = head(sent);
         assert_eq!(withhold_features(&mut map, &policy, &policy.undecided()).len(), 3);
         assert_eq!(dump(&map), ["sec-gpc: 1"]);
@@ -242,7 +244,10 @@ mod tests {
         let topics = without("browsing-topics=()");
         for (own, want) in [
             (&[][..], &[OURS][..]),
-            (&["geolocation=(self \"https://a.example\"), camera=()"], &["geolocation=(self \"https://a.example\"), camera=()", OURS]),
+            (
+                &["geolocation=(self \"https://a.example\"), camera=()"],
+                &["geolocation=(self \"https://a.example\"), camera=()", OURS],
+            ),
             (&["browsing-topics=()"], &["browsing-topics=()", &topics]),
             (&["browsing-topics=( )"], &["browsing-topics=( )", &topics]),
             (&["browsing-topics=();report-to=x, camera=*"], &["browsing-topics=();report-to=x, camera=*", &topics]),

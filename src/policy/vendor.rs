@@ -156,8 +156,7 @@ pub struct CookieRule {
     pub value: Option<Glob>,
 }
 
-const MATCHER_MEND: &str =
-    "a rule has either hosts/paths/query/query_all (with unless_query), or inline (with unless), or answers, or cookies, or storage";
+const MATCHER_MEND: &str = "a rule has either hosts/paths/query/query_all (with unless_query), or inline (with unless), or answers, or cookies, or storage";
 
 /// Reads every vendor file, sorted by id. On a fault the lists may be incomplete.
 pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut Vec<Fault>) -> (Vec<VendorDef>, Vec<Rule>) {

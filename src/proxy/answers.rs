@@ -52,7 +52,8 @@ pub(super) fn look(ctx: &Ctx, prepared: &Prepared, head: &response::Parts) -> Lo
     }
     // Browsers run nearly any type that a script element names.
     let script = ["javascript", "ecmascript", "jscript"].iter().any(|name| kind.contains(name))
-        || paths::wanted(prepared) == Wanted::Script && !["image/", "audio/", "video/", "font/"].iter().any(|k| kind.starts_with(k));
+        || paths::wanted(prepared) == Wanted::Script
+            && !["image/", "audio/", "video/", "font/"].iter().any(|k| kind.starts_with(k));
     if script && ctx.policy().looks_at_answers(&ctx.grants) { Look::Script } else { Look::No }
 }
 

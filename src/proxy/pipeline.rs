@@ -326,7 +326,8 @@ impl Pipeline {
                 Observed { content_type: content_type.map(str::to_owned), content_encoding: content_encoding.map(str::to_owned) };
             return Ok(Response::from_parts(head, observe::tap(body, observed, page, limits, on_end)));
         }
-        let body_head = BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
+        let body_head =
+            BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
         let gated = html::gate_body(body, body_head, page, limits, on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
 

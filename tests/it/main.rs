@@ -1,8 +1,10 @@
 //! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
+mod behind;
 mod commands;
 mod decision;
 mod harness;
+mod heads;
 mod house;
 mod pages;
 mod passing;

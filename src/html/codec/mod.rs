@@ -62,7 +62,8 @@ pub struct Opener(Decoder);
 impl Opener {
     /// For a body of that `Content-Encoding`, bounded as pages are; none where the coding is unknown.
     pub fn new(content_encoding: Option<&str>, bytes_max: u64, ratio_max: u64) -> Option<Self> {
-        let limits = DecoderLimits { bytes_max, ratio_max, ratio_floor_bytes: super::Limits::default().decoded_ratio_floor_bytes };
+        let limits =
+            DecoderLimits { bytes_max, ratio_max, ratio_floor_bytes: super::Limits::default().decoded_ratio_floor_bytes };
         Coding::of(content_encoding).map(|coding| Self(Decoder::new(coding, limits)))
     }
 
