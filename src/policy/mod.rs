@@ -208,10 +208,9 @@ impl Policy {
         self.matcher.answer_scanner()
     }
 
-    /// Whether some rule looks at answers whose vendor `grants` do not cover.
-    pub fn looks_at_answers(&self, grants: &Grants) -> bool {
-        let answers = self.rules.iter().filter(|rule| matches!(rule.what, What::Answer { .. }));
-        answers.into_iter().any(|rule| !self.declared.contains(rule.vendor) || !grants.covers(rule.vendor, rule.purposes))
+    /// Whether some rule looks at scripts that come back.
+    pub fn looks_at_answers(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.what, What::Answer { .. }))
     }
 
     /// The rules for a first-party cookie.

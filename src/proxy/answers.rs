@@ -2,8 +2,14 @@
 //! comes back from one of the site's own paths may be a vendor's, whatever the path is called; a file of
 //! speculation rules names what the browser is to fetch ahead.
 
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header, response};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, header, response};
 use tracing::{debug, info};
 
 use super::{
@@ -16,7 +22,7 @@ use crate::{
     config::Limits,
     headers,
     html::Opener,
-    policy::RuleId,
+    policy::{Hits, RuleId},
     site::Ctx,
     wire::{self, Body, Causes, Failure, SEC_FETCH_DEST},
 };
@@ -29,32 +35,41 @@ const SPECULATION_RULES: &str = "application/speculationrules+json";
 /// A set that tells the browser to do nothing.
 const NO_RULES: &str = r#"{"prefetch":[],"prerender":[]}"#;
 
-/// What is to be looked for in an answer that is no page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    /// Nothing: it passes.
-    No,
-    /// A vendor's script.
-    Script,
-    /// Addresses of vendors.
-    SpeculationRules,
+/// What a look at an answer's body came to.
+pub(super) enum Looked {
+    /// It goes on; whether it is a vendor's that has a grant.
+    On(response::Parts, Body, bool),
+    /// Something else is answered.
+    Instead(Response<Body>),
 }
 
-/// Tells from both heads.
-pub(super) fn look(ctx: &Ctx, prepared: &Prepared, head: &response::Parts) -> Look {
+/// Looks at what may be a vendor's script, and at speculation rules. Everything else goes on unread. A
+/// script that calls itself a page is looked at, too: browsers run it where a script element names it.
+pub(super) async fn look(
+    ctx: &Ctx,
+    prepared: &Prepared,
+    suspects: &Suspects,
+    head: response::Parts,
+    body: Body,
+) -> Result<Looked, Failure> {
     let bodiless = prepared.head.method == Method::HEAD || !head.status.is_success() || head.status == StatusCode::NO_CONTENT;
+    let known = paths::is_vendors(ctx, prepared);
     if bodiless || !ctx.site.config.rings.paths {
-        return Look::No;
+        return Ok(Looked::On(head, body, known));
     }
     let kind = essence(&head.headers);
     if kind == SPECULATION_RULES || wire::single(&prepared.head.headers, &SEC_FETCH_DEST) == Some("speculationrules") {
-        return Look::SpeculationRules;
+        return speculation_rules(ctx, prepared, head, body).await;
     }
     // Browsers run nearly any type that a script element names.
+    let never = ["image/", "audio/", "video/", "font/"].iter().any(|family| kind.starts_with(family));
     let script = ["javascript", "ecmascript", "jscript"].iter().any(|name| kind.contains(name))
-        || paths::wanted(prepared) == Wanted::Script
-            && !["image/", "audio/", "video/", "font/"].iter().any(|k| kind.starts_with(k));
-    if script && ctx.policy().looks_at_answers(&ctx.grants) { Look::Script } else { Look::No }
+        || paths::wanted(prepared) == Wanted::Script && !never;
+    if script && ctx.policy().looks_at_answers() {
+        script_look(ctx, prepared, suspects, head, body).await
+    } else {
+        Ok(Looked::On(head, body, known))
+    }
 }
 
 /// Type and subtype in lower case; empty where the head does not say.
@@ -63,61 +78,103 @@ fn essence(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Looks at the beginning of a script. A vendor's own becomes an empty one; any other passes byte for
-/// byte, streaming from where the look ended.
-pub(super) async fn script(ctx: &Ctx, prepared: &Prepared, head: response::Parts, body: Body) -> Result<Response<Body>, Failure> {
+/// Looks at the beginning of a script. A vendor's own becomes an empty one without a grant; any other
+/// passes byte for byte, streaming from where the look ended. With a grant the vendor's passes as well,
+/// but is kept by nobody past the grant: so the look does not depend on one.
+async fn script_look(
+    ctx: &Ctx,
+    prepared: &Prepared,
+    suspects: &Suspects,
+    head: response::Parts,
+    body: Body,
+) -> Result<Looked, Failure> {
     let limits = &ctx.site.config.limits;
     let mut opener = opener(&head.headers, limits, limits.page_bytes)?;
     let mut scanner = ctx.policy().answer_scanner();
     let mut left = limits.answer_scan_bytes as usize;
-    let mut found: Vec<RuleId> = Vec::new();
+    let mut hits = Hits::none();
     let looked = peek::look(body, |bytes| {
         for piece in bytes.chunks(PIECE_BYTES) {
             let plain = opener.read(piece).map_err(|error| unreadable(&error))?;
             scanner.feed(&plain[..plain.len().min(left)]);
             left = left.saturating_sub(plain.len());
-            let hits = scanner.hits_so_far();
-            if !ctx.policy().allows(&ctx.grants, &hits) {
-                found = hits.iter().collect();
-            }
-            if left == 0 || !found.is_empty() {
+            hits = scanner.hits_so_far();
+            if left == 0 || !ctx.policy().allows(&ctx.grants, &hits) {
                 return Ok(false);
             }
         }
         Ok(true)
     });
     let body = looked.await?;
-    if found.is_empty() {
-        return Ok(Response::from_parts(head, body));
+    if hits.is_empty() {
+        let known = paths::is_vendors(ctx, prepared);
+        return Ok(Looked::On(head, body, known));
     }
+    let found: Vec<RuleId> = hits.iter().collect();
     let (path, rules) = (prepared.address.path(), paths::names(ctx.policy(), &found));
+    let allowed = ctx.policy().allows(&ctx.grants, &hits);
     if prepared.treatment == Treatment::Observe {
-        info!(path, rules, "this script would not be passed on");
-        return Ok(Response::from_parts(head, body));
+        if !allowed {
+            info!(path, rules, "this script would not be passed on");
+        }
+        return Ok(Looked::On(head, body, false));
+    }
+    suspects.add(&prepared.head.uri);
+    if allowed {
+        return Ok(Looked::On(head, body, true));
     }
     debug!(path, rules, "a script was not passed on");
-    Ok(paths::nothing(ctx.policy(), Wanted::Script, &prepared.head.method, &found))
+    Ok(Looked::Instead(paths::nothing(ctx.policy(), Wanted::Script, &prepared.head.method, &found)))
+}
+
+/// Where vendors' scripts came back from. A browser may hold such a script from before the gate, or from
+/// before the vendor was known, and ask whether it still stands: there it gets no yes, but the script,
+/// to be looked at. Wrong or forgotten entries cost a download, nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Suspects(Mutex<BTreeSet<u64>>);
+
+/// How many are remembered; then the list begins anew.
+const SUSPECTS_MAX: usize = 4_096;
+
+impl Suspects {
+    /// Whether a vendor's script came back from a path with its query.
+    pub(super) fn hold(&self, target: &Uri) -> bool {
+        self.places().contains(&place(target))
+    }
+
+    fn add(&self, target: &Uri) {
+        let mut places = self.places();
+        if places.len() >= SUSPECTS_MAX {
+            places.clear();
+        }
+        places.insert(place(target));
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(target: &Uri) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    target.path_and_query().map(|target| target.as_str()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Reads a file of speculation rules (HTML standard, section 7.6) whole. One that names an ungranted
 /// vendor anywhere, or that cannot be read, becomes one without rules.
-pub(super) async fn speculation_rules(
-    ctx: &Ctx,
-    prepared: &Prepared,
-    mut head: response::Parts,
-    body: Body,
-) -> Result<Response<Body>, Failure> {
+async fn speculation_rules(ctx: &Ctx, prepared: &Prepared, mut head: response::Parts, body: Body) -> Result<Looked, Failure> {
     let limits = &ctx.site.config.limits;
     let most = limits.script_hold_bytes;
     let bytes = wire::read_bounded(body, most as usize, Limits::seconds(limits.body_idle_s)).await;
     let bytes = bytes.map_err(|error| Failure::Unreadable(format!("speculation rules: {}", Causes(&error))))?;
     let plain = opener(&head.headers, limits, most)?.read(&bytes).map_err(|error| unreadable(&error))?;
     let found = serde_json::from_slice(&plain).map_or(Some(Vec::new()), |rules| vendor_in(ctx, prepared, &rules));
-    let Some(rules) = found else { return Ok(Response::from_parts(head, wire::full(bytes))) };
+    let Some(rules) = found else { return Ok(Looked::On(head, wire::full(bytes), false)) };
     let (path, rules) = (prepared.address.path(), paths::names(ctx.policy(), &rules));
     if prepared.treatment == Treatment::Observe {
         info!(path, rules, "these speculation rules would not be passed on");
-        return Ok(Response::from_parts(head, wire::full(bytes)));
+        return Ok(Looked::On(head, wire::full(bytes), false));
     }
     debug!(path, rules, "speculation rules were emptied");
     [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::EXPIRES]
@@ -125,7 +182,7 @@ pub(super) async fn speculation_rules(
         .for_each(|name| drop(head.headers.remove(name)));
     headers::forbid_storing(&mut head.headers);
     headers::append_vary(&mut head.headers, &["Cookie"]);
-    Ok(Response::from_parts(head, wire::full(Bytes::from_static(NO_RULES.as_bytes()))))
+    Ok(Looked::Instead(Response::from_parts(head, wire::full(Bytes::from_static(NO_RULES.as_bytes())))))
 }
 
 /// The rules that some text of the file hits as an address.

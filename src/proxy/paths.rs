@@ -55,6 +55,13 @@ pub(super) fn held(ctx: &Ctx, prepared: &Prepared) -> Option<Vec<RuleId>> {
     Some(rules)
 }
 
+/// Whether what comes back is a vendor's by its address, and so is this visitor's only because of a grant:
+/// nobody may keep it past that.
+pub(super) fn is_vendors(ctx: &Ctx, prepared: &Prepared) -> bool {
+    let gated = prepared.treatment == Treatment::Gate && ctx.site.config.rings.paths;
+    gated && !ctx.policy().match_url(&prepared.address).is_empty()
+}
+
 /// The answer to a request that is not forwarded. Its body is read to the end, for the connection's sake.
 pub(super) async fn instead(ctx: &Ctx, prepared: &Prepared, rules: &[RuleId], body: Body) -> Response<Body> {
     let mut resp = nothing(ctx.policy(), wanted(prepared), &prepared.head.method, rules);

@@ -20,7 +20,7 @@ use tracing::{debug, error, warn};
 use url::Url;
 
 use super::{
-    answers::{self, Look},
+    answers::{self, Looked, Suspects},
     asked::Asked,
     heads, hop,
     observe::{self, Observed},
@@ -48,6 +48,8 @@ pub struct Pipeline {
     origin: Origin,
     /// This process in `CDN-Loop`.
     mark: HeaderValue,
+    /// Where vendors' scripts were found.
+    suspects: Suspects,
     /// Whether the operator was told of a proxy in front that is not trusted.
     told_of_proxy: AtomicBool,
 }
@@ -90,7 +92,7 @@ impl Pipeline {
         let mark =
             HeaderValue::from_str(&format!("consentry-{:016x}", random().map_err(|_| "the system gives no random bytes")?));
         let mark = mark.map_err(|_| "hex digits are a header value")?;
-        Ok(Self { site, upstream, authority, origin, mark, told_of_proxy: AtomicBool::new(false) })
+        Ok(Self { site, upstream, authority, origin, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
     }
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
@@ -170,7 +172,10 @@ impl Pipeline {
         let sides = self.localize(ctx, &mut head.headers);
         let cut = heads::withhold(ctx, treatment, &mut head.headers);
         let conditionals = match treatment {
-            Treatment::Gate => headers::prepare_conditionals(&mut head.headers, &variant, asked.page),
+            Treatment::Gate => {
+                let foreign = asked.page || self.suspects.hold(&head.uri);
+                headers::prepare_conditionals(&mut head.headers, &variant, foreign)
+            }
             Treatment::Observe | Treatment::Exempt => Conditionals::default(),
         };
         if treatment != Treatment::Exempt {
@@ -278,8 +283,18 @@ impl Pipeline {
                 }
             }
         }
-        match plan::of(&prepared.head.method, prepared.asked, &prepared.conditionals, &head) {
-            Plan::Pass => pass(ctx, &prepared, head, body).await,
+        let plan = plan::of(&prepared.head.method, prepared.asked, &prepared.conditionals, &head);
+        let (mut head, body, known) = match answers::look(ctx, &prepared, &self.suspects, head, body).await? {
+            Looked::On(head, body, known) => (head, body, known),
+            Looked::Instead(resp) => return Ok(resp),
+        };
+        match plan {
+            Plan::Pass => {
+                if known {
+                    headers::mark_variant(&mut head.headers, &prepared.variant);
+                }
+                Ok(Response::from_parts(head, body))
+            }
             Plan::HeadOnly => {
                 if prepared.treatment == Treatment::Gate {
                     heads::mark(ctx, &prepared, &mut head.headers);
@@ -309,7 +324,7 @@ impl Pipeline {
                 let (first, body) = peek::first(body, html::SNIFF_BYTES).await?;
                 if !html::is_html(&first) {
                     head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-                    return pass(ctx, &prepared, head, body).await;
+                    return Ok(Response::from_parts(head, body));
                 }
                 (body, "text/html".to_owned())
             }
@@ -345,15 +360,6 @@ impl Pipeline {
             heads::top_level(ctx, &prepared, &mut head.headers)?;
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
-    }
-}
-
-/// No page: it streams on, but for what may be a vendor's script or name vendors all the same.
-async fn pass(ctx: &Ctx, prepared: &Prepared, head: response::Parts, body: Body) -> Result<Response<Body>, Failure> {
-    match answers::look(ctx, prepared, &head) {
-        Look::No => Ok(Response::from_parts(head, body)),
-        Look::Script => answers::script(ctx, prepared, head, body).await,
-        Look::SpeculationRules => answers::speculation_rules(ctx, prepared, head, body).await,
     }
 }
 

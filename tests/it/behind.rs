@@ -198,10 +198,40 @@ async fn a_vendors_script_from_an_unknown_path_comes_back_empty_in_every_coding(
         let granted = gate.get(&path, &[SCRIPT[0], accept, ("cookie", &cookie)]).await;
         assert_eq!(granted.body, packed(coding, &format!("{MATOMO}{}", "a();".repeat(50_000))), "{coding}");
 
+        assert_eq!(granted.header("cache-control"), Some("private, no-cache"), "kept by nobody past the grant");
+
         let own = gate.get(&format!("/{coding}/own"), &[SCRIPT[0], accept]).await;
         assert!(own.body == packed(coding, &format!("{OWN}{}", "b();".repeat(50_000))), "{coding}: not a byte is another");
         assert_eq!(own.header("etag"), Some("\"1\""));
     }
+}
+
+/// A browser may hold a vendor's script from a time when it had leave to, or from before the gate.
+#[tokio::test]
+async fn a_copy_that_the_browser_holds_is_not_confirmed_without_a_grant() {
+    let upstream = Upstream::start(|got: &Got| match got.header("if-none-match") {
+        Some("\"1\"") => respond("304 Not Modified", &[("etag", "\"1\"")], b""),
+        _ => respond("200 OK", &[("content-type", "text/javascript"), ("etag", "\"1\"")], MATOMO.as_bytes()),
+    })
+    .await;
+    let gate = Gate::start(&upstream).await;
+    let cookie = gate.accepted().await;
+    let granted = gate.get("/k3f", &[SCRIPT[0], ("cookie", &cookie)]).await;
+    let tag = granted.header("etag").expect("a tag").to_owned();
+    assert_ne!(tag, "\"1\"");
+    let again = gate.get("/k3f", &[SCRIPT[0], ("cookie", &cookie), ("if-none-match", &tag)]).await;
+    assert_eq!((again.status, again.header("etag")), (304, Some(tag.as_str())), "it still holds for who granted it");
+    for tag in [tag.as_str(), "\"1\""] {
+        let without = gate.get("/k3f", &[SCRIPT[0], ("if-none-match", tag)]).await;
+        assert_eq!((without.status, without.text().as_str()), (200, ""), "{tag}");
+    }
+    let known = gate.get("/js/fbevents.js", &[SCRIPT[0], ("cookie", &cookie)]).await;
+    assert_eq!(known.header("cache-control"), Some("private, no-cache"));
+    assert_eq!(
+        gate.get("/own.css", &[("sec-fetch-dest", "style"), ("if-none-match", "\"1\"")]).await.status,
+        304,
+        "what is no vendor's is confirmed"
+    );
 }
 
 #[tokio::test]
@@ -215,6 +245,7 @@ async fn what_counts_as_a_script_is_what_browsers_run() {
         ("text/javascript", &BEACON, true),
         ("application/x-javascript;charset=utf-8", &BEACON, true),
         ("text/plain", &[("accept", "*/*")], true),
+        ("text/html", &SCRIPT, true),
         ("text/plain", &BEACON, false),
         ("image/png", &SCRIPT, false),
         ("text/css", &[("sec-fetch-dest", "style")], false),
