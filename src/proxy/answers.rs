@@ -61,15 +61,24 @@ pub(super) async fn look(
     if kind == SPECULATION_RULES || wire::single(&prepared.head.headers, &SEC_FETCH_DEST) == Some("speculationrules") {
         return speculation_rules(ctx, prepared, head, body).await;
     }
-    // Browsers run nearly any type that a script element names.
-    let never = ["image/", "audio/", "video/", "font/"].iter().any(|family| kind.starts_with(family));
-    let script = ["javascript", "ecmascript", "jscript"].iter().any(|name| kind.contains(name))
-        || paths::wanted(prepared) == Wanted::Script && !never;
-    if script && ctx.policy().looks_at_answers() {
+    if may_run(ctx, prepared, &kind) {
         script_look(ctx, prepared, suspects, head, body).await
     } else {
         Ok(Looked::On(head, body, known))
     }
+}
+
+/// Whether a browser may run the answer as a script. Nearly any type will do where a script element names
+/// it. Where the browser does not say so (over plain HTTP), a script is what is called one, or what is
+/// called nothing in particular: pages and streams of events are not kept waiting for a look.
+fn may_run(ctx: &Ctx, prepared: &Prepared, kind: &str) -> bool {
+    let never = ["image/", "audio/", "video/", "font/", "text/event-stream"].iter().any(|family| kind.starts_with(family));
+    let called_script = ["javascript", "ecmascript", "jscript"].iter().any(|name| kind.contains(name));
+    let called_nothing = matches!(kind, "" | "text/plain" | "application/octet-stream");
+    let path = prepared.address.path();
+    let said = prepared.head.headers.contains_key(SEC_FETCH_DEST) || path.ends_with(".js") || path.ends_with(".mjs");
+    let wanted = paths::wanted(prepared) == Wanted::Script && (said || called_nothing);
+    ctx.policy().looks_at_answers() && !never && (called_script || wanted)
 }
 
 /// Type and subtype in lower case; empty where the head does not say.

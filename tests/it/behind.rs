@@ -245,6 +245,8 @@ async fn what_counts_as_a_script_is_what_browsers_run() {
         ("text/javascript", &BEACON, true),
         ("application/x-javascript;charset=utf-8", &BEACON, true),
         ("text/plain", &[("accept", "*/*")], true),
+        ("text/event-stream", &[("accept", "text/event-stream")], false),
+        ("application/json", &[("accept", "*/*")], false),
         ("text/html", &SCRIPT, true),
         ("text/plain", &BEACON, false),
         ("image/png", &SCRIPT, false),
