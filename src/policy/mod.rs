@@ -4,6 +4,7 @@
 //! (address, inline text, cookie -> rule), into what the notices offer, and into the revision.
 //! It does no I/O and reads no clock. A policy is built whole and swapped whole.
 
+mod address;
 mod glob;
 mod headers;
 mod inline;
