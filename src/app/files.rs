@@ -25,7 +25,8 @@ impl Folders {
     pub(super) fn name(&self, mut faults: Vec<Fault>) -> Vec<Fault> {
         for fault in &mut faults {
             let policy = ["vendors/", "regimes/"].iter().any(|folder| fault.file.starts_with(folder));
-            let policy = policy || matches!(fault.file.as_str(), "site.toml" | "default.toml" | "hosts.toml" | "presets.toml");
+            let policy = policy
+                || matches!(fault.file.as_str(), "site.toml" | "default.toml" | "hosts.toml" | "presets.toml" | "headers.toml");
             let (folder, shown) = if policy { (&self.policies, "policies") } else { (&self.templates, "templates") };
             let edited = folder.as_ref().map(|folder| folder.join(&fault.file)).filter(|file| file.is_file());
             fault.file = edited.map_or_else(|| format!("{shown}/{} (built in)", fault.file), |file| file.display().to_string());

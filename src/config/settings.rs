@@ -132,6 +132,8 @@ limits! {
     script_hold_bytes: 262_144 in 16_384..=4_194_304;
     /// Bytes of a `noscript` held back; beyond, the page is not passed on.
     noscript_hold_bytes: 262_144 in 16_384..=4_194_304;
+    /// Bytes of a script of the site's own, decoded, that are looked at for a vendor's before it is passed on.
+    answer_scan_bytes: 65_536 in 4_096..=4_194_304;
     /// Bytes of memory for the page parser, open elements included.
     parser_memory_bytes: 16_777_216 in 1_048_576..=268_435_456;
     /// Changes to one page.

@@ -285,6 +285,7 @@ fn recorded_answer(
         Format::Form => see_other(&checked.return_to),
     };
     resp.headers_mut().append(header::SET_COOKIE, ctx.mint(recorded, state));
+    forget_fetched_ahead(ctx, resp.headers_mut());
     expire_ungranted(ctx, headers, checked, resp.headers_mut());
     resp
 }
@@ -296,6 +297,19 @@ fn see_other(place: &str) -> Response<Body> {
     resp.headers_mut().insert(header::LOCATION, location);
     resp.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     resp
+}
+
+/// Pages that a browser fetched or rendered ahead were made for the state before this decision
+/// (Clear-Site-Data, W3C). Never "cookies" or "storage": they would log the visitor out and take this
+/// decision along. Browsers heed it only where the connection is safe.
+fn forget_fetched_ahead(ctx: &Ctx, out: &mut HeaderMap) {
+    let host = ctx.front.host.trim_matches(['[', ']']);
+    let on_this_machine = host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    if ctx.front.is_https() || on_this_machine {
+        out.insert("clear-site-data", HeaderValue::from_static("\"prefetchCache\", \"prerenderCache\""));
+    }
 }
 
 /// Expires the cookies of every vendor that the decision does not cover.
@@ -350,6 +364,7 @@ fn not_recorded(
     };
     if refusal {
         resp.headers_mut().append(header::SET_COOKIE, ctx.expire());
+        forget_fetched_ahead(ctx, resp.headers_mut());
         expire_ungranted(ctx, headers, checked, resp.headers_mut());
     }
     resp

@@ -77,6 +77,14 @@ pub fn filter_set_cookie(headers: &mut HeaderMap, policy: &Policy, grants: &Gran
     cut
 }
 
+/// Drops only the lines by which the site would set or expire one of the gate's own cookies (names in `own`).
+pub fn filter_own_set_cookie(headers: &mut HeaderMap, own: &[&str]) {
+    edit_lines(headers, &SET_COOKIE, |line| {
+        let pair = line.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+        if own.contains(&&*read_pair(pair).name) { Line::Drop } else { Line::Keep }
+    });
+}
+
 fn why_cut(line: &HeaderValue, policy: &Policy, grants: &Grants, own: &[&str]) -> Option<CutCookie> {
     let mut parts = line.as_bytes().split(|&byte| byte == b';');
     let pair = read_pair(parts.next().unwrap_or_default());
@@ -105,7 +113,12 @@ fn read_pair(part: &[u8]) -> Pair<'_> {
         Some(at) => (&pair[..at], &pair[at + 1..]),
         None => (pair, &b""[..]),
     };
-    Pair { name: String::from_utf8_lossy(name.trim_ascii()), value: String::from_utf8_lossy(value.trim_ascii()) }
+    Pair { name: String::from_utf8_lossy(name.trim_ascii()), value: String::from_utf8_lossy(unquoted(value.trim_ascii())) }
+}
+
+/// Servers read a value in quotes without them (RFC 6265, section 4.1.1), and so does a shape.
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// Whether the attributes certainly expire the cookie, without asking a clock: `Max-Age` of zero or
@@ -208,6 +221,24 @@ mod tests {
             ("_acme_id=; Max-Age=; Path=/", Some(&["acme/cookies"])),
             ("_acme_id=; Expires=Thu, 01 Jan 1970 00:00:01 GMT", None),
             ("_acme_id=; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=60", Some(&["acme/cookies"])),
+            ("_acme_id", Some(&["acme/cookies"])),
+            ("=_acme_id", Some(&["acme/cookies"])),
+            ("==_acme_id=1", Some(&["acme/cookies"])),
+            ("_acme_id==1=2=", Some(&["acme/cookies"])),
+            ("\t_acme_id\t=\t1", Some(&["acme/cookies"])),
+            ("_acme_id=\u{e9}\u{4e00}", Some(&["acme/cookies"])),
+            ("_acme_\u{e9}=1", Some(&["acme/cookies"])),
+            ("uid=\"ac.1\"", Some(&["acme/cookies"])),
+            ("uid=\"7\"", None),
+            ("__Secure-_acme_id=1; Secure", Some(&["acme/cookies"])),
+            ("__HOST-_acme_id=1; Secure; Path=/", Some(&["acme/cookies"])),
+            ("__Host-Http-_acme_id=1", Some(&["acme/cookies"])),
+            ("__Secure-sid=1", None),
+            ("\"_acme_id\"=1", None), // Another name to every browser.
+            ("my _acme_id=1", None),
+            ("", None),
+            ("=", None),
+            ("a=1, _acme_id=2", None), // One cookie, whose value has a comma.
             ("_acme_id=x; Expires=Tue, 01 Jan 2036 00:00:00 GMT", Some(&["acme/cookies"])),
         ] {
             let mut map = headers("set-cookie", &["first=1", line, "last=1"]);

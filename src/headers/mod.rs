@@ -13,17 +13,19 @@ mod cookies;
 pub mod csp;
 mod encoding;
 mod expiry;
+mod features;
 mod lines;
 mod links;
 mod localize;
 mod refresh;
 mod reporting;
 
-pub use caching::{Conditionals, Variant, append_vary, mark_variant, prepare_conditionals};
-pub use cookies::{CutCookie, cut_own_cookies, cut_request_cookies, filter_set_cookie};
+pub use caching::{Conditionals, Variant, append_vary, forbid_storing, mark_variant, prepare_conditionals};
+pub use cookies::{CutCookie, cut_own_cookies, cut_request_cookies, filter_own_set_cookie, filter_set_cookie};
 pub use encoding::{AcceptedCodings, Coding, accepted, limit_accept_encoding};
 pub use expiry::{Room, expire};
-pub use links::{CutHeader, filter_link, filter_refresh};
+pub use features::{cut_features, deny_features, withhold_features};
+pub use links::{CutHeader, filter_link, filter_refresh, ungranted_location};
 pub use localize::{Origin, Sides, localize_request, localize_response, wants_https};
 pub use reporting::filter_reporting;
 

@@ -16,18 +16,20 @@ const REPORTING_ENDPOINTS: HeaderName = HeaderName::from_static("reporting-endpo
 const REPORT_TO: HeaderName = HeaderName::from_static("report-to");
 const NEL: HeaderName = HeaderName::from_static("nel");
 const SOURCE_MAP: HeaderName = HeaderName::from_static("sourcemap");
+const EXPECT_CT: HeaderName = HeaderName::from_static("expect-ct");
+const X_XSS_PROTECTION: HeaderName = HeaderName::from_static("x-xss-protection");
 const X_SOURCE_MAP: HeaderName = HeaderName::from_static("x-sourcemap");
 
 /// Drops the lines of `Speculation-Rules` (HTML standard), `Reporting-Endpoints` (Reporting API),
-/// `Report-To` (its predecessor), `SourceMap` and `X-SourceMap` (ECMA-426) in which any address is an
-/// ungranted vendor's, and `NEL` (Network Error Logging), which names no address, where the group it
+/// `Report-To` (its predecessor), `SourceMap` and `X-SourceMap` (ECMA-426), and of `Expect-CT` and
+/// `X-XSS-Protection` (which older browsers report by) in which any address is an ungranted vendor's, and `NEL` (Network Error Logging), which names no address, where the group it
 /// reports to went with a `Report-To` line. `base` is the address of the response.
 ///
 /// What a browser remembers from earlier responses (`Report-To` has a lifetime) is out of reach here.
 pub fn filter_reporting(headers: &mut HeaderMap, policy: &Policy, grants: &Grants, base: &Url) -> Vec<CutHeader> {
     let scope = Scope { policy, grants, base };
     let mut cut = Vec::new();
-    for name in [SPECULATION_RULES, REPORTING_ENDPOINTS] {
+    for name in [SPECULATION_RULES, REPORTING_ENDPOINTS, EXPECT_CT] {
         edit_lines(headers, &name, |line| {
             let found = quoted_strings(line.as_bytes()).into_iter().find_map(|url| ungranted(url.as_bytes(), &name, &scope));
             drop_if(found, &mut cut)
@@ -36,6 +38,11 @@ pub fn filter_reporting(headers: &mut HeaderMap, policy: &Policy, grants: &Grant
     for name in [SOURCE_MAP, X_SOURCE_MAP] {
         edit_lines(headers, &name, |line| drop_if(ungranted(line.as_bytes(), &name, &scope), &mut cut));
     }
+    edit_lines(headers, &X_XSS_PROTECTION, |line| {
+        let pairs = line.as_bytes().split(|&byte| byte == b';').map(super::cookies::attribute_pair);
+        let mut reports = pairs.filter(|(name, _)| name.eq_ignore_ascii_case(b"report"));
+        drop_if(reports.find_map(|(_, url)| ungranted(url, &X_XSS_PROTECTION, &scope)), &mut cut)
+    });
     let groups = filter_report_to(headers, &scope, &mut cut);
     if !groups.is_empty() {
         edit_lines(headers, &NEL, |line| {
@@ -124,6 +131,9 @@ mod tests {
                 &[r#"reporting-endpoints: a="/r", b="https://other.example/""#],
             ),
             (&["sourcemap: https://acme.example/a.map", "x-sourcemap: //acme.example/a.map"], &[]),
+            (&[r#"expect-ct: max-age=9, report-uri="https://acme.example/r""#], &[]),
+            (&["x-xss-protection: 1; report=https://acme.example/r"], &[]),
+            (&["x-xss-protection: 1; report=/r"], &["x-xss-protection: 1; report=/r"]),
             (&["sourcemap: a.map"], &["sourcemap: a.map"]),
             (&[acme_group, r#"nel: {"report_to":"a","max_age":9}"#], &[]),
             (

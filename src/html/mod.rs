@@ -36,9 +36,9 @@ use crate::{
     policy::{Policy, RuleId},
     vocab::{Grants, Verdict},
 };
-pub use codec::{Coding, DecodeError};
-pub use sniff::{Kind, SNIFF_BYTES, sniff};
+pub use codec::{Coding, DecodeError, Opener};
 pub use inventory::{HOSTS_MAX, Inventory, inventory, sheet_hosts};
+pub use sniff::{Kind, SNIFF_BYTES, sniff};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
 pub use xml::{XmlError, XmlGate};
 

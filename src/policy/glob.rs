@@ -27,6 +27,11 @@ impl Glob {
         rest.ends_with(last.as_str())
     }
 
+    /// The longest piece between stars: what a text must contain to match at all.
+    pub(super) fn longest_piece(&self) -> &str {
+        self.0.iter().max_by_key(|piece| piece.len()).map_or("", String::as_str)
+    }
+
     /// The literal after the last `/`, if the pattern ends in one.
     pub(super) fn last_segment(&self) -> Option<&str> {
         let tail = self.0.last()?;

@@ -350,6 +350,7 @@ fn read_gated(
             hosts: places.iter().map(|place| place.host.clone()).collect(),
             paths: paths.into_iter().map(|at| Glob::new(&at.value)).collect(),
             query: Vec::new(),
+            query_all: Vec::new(),
             unless_query: Vec::new(),
         },
     });

@@ -4,7 +4,9 @@
 //! (address, inline text, cookie -> rule), into what the notices offer, and into the revision.
 //! It does no I/O and reads no clock. A policy is built whole and swapped whole.
 
+mod address;
 mod glob;
+mod headers;
 mod hosts;
 mod inline;
 mod matcher;
@@ -18,6 +20,7 @@ mod vendor;
 use std::collections::BTreeMap;
 
 pub use glob::Glob;
+pub use headers::HeaderGroup;
 pub use hosts::{HostClass, Hosts, Place, Preset, PresetKind};
 pub use inline::InlineScanner;
 pub use matcher::{Hits, RuleId};
@@ -41,6 +44,7 @@ pub struct Policy {
     controller: Controller,
     hosts: Hosts,
     regime: Regime,
+    header_groups: Vec<HeaderGroup>,
     matcher: matcher::Matcher,
     canonical: String,
     revision: PolicyRevision,
@@ -58,6 +62,7 @@ impl Policy {
         let (mut vendors, mut rules) = vendor::read_all(sources, &purposes, &mut faults);
         let hosts = hosts::read(sources, &purposes, &mut vendors, &mut rules, &mut faults, &mut warnings);
         let site = site::read(sources, &vendors, &mut faults, &mut warnings);
+        let header_groups = headers::read(sources, &purposes, &mut faults);
         let matcher = matcher::Matcher::compile(&rules);
 
         faults.sort();
@@ -72,6 +77,7 @@ impl Policy {
             controller: site.controller,
             hosts,
             regime,
+            header_groups,
             matcher,
             canonical,
             revision,
@@ -118,6 +124,11 @@ impl Policy {
     /// The rule set for visitors.
     pub fn regime(&self) -> &Regime {
         &self.regime
+    }
+
+    /// What browsers offer to advertisers and others by header, and what has to be granted for it.
+    pub fn header_groups(&self) -> &[HeaderGroup] {
+        &self.header_groups
     }
 
     /// The hash over what matters to consent.
@@ -201,6 +212,11 @@ impl Policy {
     /// Matches a script that comes back from one of the site's own paths, in pieces.
     pub fn answer_scanner(&self) -> InlineScanner<'_> {
         self.matcher.answer_scanner()
+    }
+
+    /// Whether some rule looks at scripts that come back.
+    pub fn looks_at_answers(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.what, What::Answer { .. }))
     }
 
     /// The rules for a first-party cookie.

@@ -1,7 +1,7 @@
 //! `policies/vendors/<id>.toml`: what a vendor's tags look like, as data.
 
 use super::{
-    Sources,
+    Sources, address,
     glob::Glob,
     purposes::{ID_MEND, PurposeDef, is_id},
 };
@@ -117,14 +117,17 @@ pub struct Rule {
 #[derive(Clone, Debug)]
 pub enum What {
     /// An address: one of the hosts (any, if empty), one of the paths (any, if empty), one of the
-    /// query parameters (any, if empty), and none of `unless_query`.
+    /// query parameters (any, if empty), each of `query_all`, and none of `unless_query`.
     Address {
-        /// Host names; names below them match as well.
+        /// Host names; names below them match as well. One that ends in `.*` stands for every ending
+        /// of a country or a kind: `acme.*` for `acme.com`, `acme.de` and `acme.co.uk`.
         hosts: Vec<String>,
         /// Patterns of the path.
         paths: Vec<Glob>,
         /// Query parameters by name and pattern.
         query: Vec<(String, Glob)>,
+        /// Query parameters that must all be there.
+        query_all: Vec<(String, Glob)>,
         /// Query parameters that speak against it.
         unless_query: Vec<(String, Glob)>,
     },
@@ -155,8 +158,7 @@ pub struct CookieRule {
     pub value: Option<Glob>,
 }
 
-const MATCHER_MEND: &str =
-    "a rule has either hosts/paths/query (with unless_query), or inline (with unless), or answers, or cookies, or storage";
+const MATCHER_MEND: &str = "a rule has either hosts/paths/query/query_all (with unless_query), or inline (with unless), or answers, or cookies, or storage";
 
 /// Reads every vendor file, sorted by id. On a fault the lists may be incomplete.
 pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut Vec<Fault>) -> (Vec<VendorDef>, Vec<Rule>) {
@@ -239,7 +241,7 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
     let unsure = words(root, "unsure");
     let sockets = root.strings("sockets").unwrap_or_default();
     for host in &sockets {
-        check_host(root, host);
+        address::check_host(root, host);
     }
     let sockets = sockets.into_iter().map(|at| at.value).collect();
     let consent = root.section("consent").map(|mut section| {
@@ -351,6 +353,7 @@ fn read_rule(
     let hosts = section.strings("hosts");
     let paths = section.strings("paths");
     let query = section.strings("query");
+    let query_all = section.strings("query_all");
     let unless_query = section.strings("unless_query");
     let inline = section.string_groups("inline");
     let unless = section.strings("unless");
@@ -358,7 +361,7 @@ fn read_rule(
     let cookies = section.strings("cookies");
     let storage = section.strings("storage");
 
-    let address = hosts.is_some() || paths.is_some() || query.is_some();
+    let address = hosts.is_some() || paths.is_some() || query.is_some() || query_all.is_some();
     let kinds = [address, inline.is_some(), answers.is_some(), cookies.is_some(), storage.is_some()]
         .iter()
         .filter(|&&given| given)
@@ -389,68 +392,9 @@ fn read_rule(
     } else if let Some(cookies) = cookies {
         What::Cookies(cookies.into_iter().filter_map(|at| read_cookie(section, at)).collect())
     } else {
-        read_address(section, hosts, paths, [query, unless_query])?
+        address::read(section, hosts, paths, [query, query_all, unless_query])?
     };
     Some(Rule { id: format!("{stem}/{}", id?.value), vendor, purposes, what })
-}
-
-fn read_address(
-    section: &Section<'_>,
-    hosts: Option<Vec<At<String>>>,
-    paths: Option<Vec<At<String>>>,
-    queries: [Option<Vec<At<String>>>; 2],
-) -> Option<What> {
-    let any_host = hosts.is_none();
-    let hosts = hosts.unwrap_or_default();
-    for host in &hosts {
-        check_host(section, host);
-    }
-    let paths = paths.unwrap_or_default();
-    for path in &paths {
-        if !path.value.starts_with(['/', '*']) {
-            section.fault(path.offset, "a path pattern begins with `/` or `*`", "write \"/…\"");
-        } else if any_host && Glob::new(&path.value).last_segment().is_none() {
-            section.fault(
-                path.offset,
-                "a rule for any host needs a path that ends in a file's name",
-                "write \"*/name.js\", or add `hosts`",
-            );
-        }
-    }
-    if any_host && paths.is_empty() {
-        section.fault(section.offset(), "a rule for any host needs `paths`", "add `paths = [\"*/name.js\"]` or `hosts`");
-        return None;
-    }
-    let [query, unless_query] = queries.map(|list| read_query(section, list.unwrap_or_default()));
-    Some(What::Address {
-        query,
-        unless_query,
-        hosts: hosts.into_iter().map(|at| at.value).collect(),
-        paths: paths.into_iter().map(|at| Glob::new(&at.value)).collect(),
-    })
-}
-
-fn check_host(section: &Section<'_>, host: &At<String>) {
-    let name = host.value.as_str();
-    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'));
-    if !plain || !name.contains('.') || name.starts_with('.') || name.ends_with('.') {
-        section.fault(
-            host.offset,
-            format!("`{name}` is no host name"),
-            "write it in lower case without scheme, port or star; names below it match as well",
-        );
-    }
-}
-
-fn read_query(section: &Section<'_>, list: Vec<At<String>>) -> Vec<(String, Glob)> {
-    let pair = |at: At<String>| match at.value.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Some((name.to_owned(), Glob::new(value))),
-        _ => {
-            section.fault(at.offset, "a query pattern is `name=pattern`", "write \"id=G-*\"");
-            None
-        }
-    };
-    list.into_iter().filter_map(pair).collect()
 }
 
 fn read_cookie(section: &Section<'_>, at: At<String>) -> Option<CookieRule> {

@@ -50,17 +50,147 @@ impl Asked {
     }
 }
 
+/// What an answer is for, as far as the request's head tells: an empty one has to be of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A document that fills a tab: the visitor goes there.
+    Navigation,
+    /// A document inside another one.
+    Frame,
+    /// Code: a script, a worker, a worklet.
+    Script,
+    /// A style sheet.
+    Style,
+    /// An image.
+    Image,
+    /// What page code asks for, a beacon, media, a font.
+    Data,
+}
+
+impl Wanted {
+    /// Reads Fetch Metadata where the browser sends it (not over plain HTTP); without it `Accept`, then
+    /// the name's ending. What nothing is said about is a script: to page code an empty one is as good
+    /// as no answer.
+    pub(super) fn of(method: &Method, headers: &HeaderMap, path: &str) -> Self {
+        match wire::single(headers, &SEC_FETCH_DEST) {
+            Some("document") => Self::Navigation,
+            Some("iframe" | "frame" | "embed" | "object" | "fencedframe") => Self::Frame,
+            Some("script" | "worker" | "sharedworker" | "serviceworker" | "audioworklet" | "paintworklet") => Self::Script,
+            Some("style") => Self::Style,
+            Some("image") => Self::Image,
+            Some(_) => Self::Data,
+            None if wire::single(headers, &SEC_FETCH_MODE) == Some("navigate") => Self::Navigation,
+            None => Self::guess(method, headers, path),
+        }
+    }
+
+    fn guess(method: &Method, headers: &HeaderMap, path: &str) -> Self {
+        let accept = wire::single(headers, &header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
+        if accept.contains("text/html") && Asked::of(method, headers).top_level {
+            return Self::Navigation;
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Self::Data;
+        }
+        if accept.starts_with("image/") {
+            return Self::Image;
+        }
+        if accept.starts_with("text/css") {
+            return Self::Style;
+        }
+        let name = path.rsplit('/').next().unwrap_or_default();
+        match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
+            "gif" | "png" | "jpg" | "jpeg" | "webp" | "avif" | "svg" | "ico" => Self::Image,
+            "css" => Self::Style,
+            "html" | "htm" => Self::Frame,
+            "json" | "xml" | "txt" | "woff2" | "mp4" => Self::Data,
+            _ => Self::Script,
+        }
+    }
+}
+
+/// Whether a browser asks for something before anybody wants to see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// It is wanted now.
+    No,
+    /// To be kept until it is wanted.
+    Fetched,
+    /// A page that runs out of sight until it is wanted.
+    Rendered,
+}
+
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+/// Before `Sec-Purpose`.
+const OLDER_PURPOSES: [HeaderName; 2] = [HeaderName::from_static("purpose"), HeaderName::from_static("x-moz")];
+
+impl Ahead {
+    /// Reads `Sec-Purpose` (Fetch standard) and what browsers sent before it.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let says = |name: &HeaderName, word: &str| {
+            let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase());
+            lines.into_iter().any(|line| line.split([';', ',']).any(|part| part.trim() == word))
+        };
+        if says(&SEC_PURPOSE, "prerender") {
+            return Self::Rendered;
+        }
+        let fetched = says(&SEC_PURPOSE, "prefetch") || OLDER_PURPOSES.iter().any(|name| says(name, "prefetch"));
+        if fetched { Self::Fetched } else { Self::No }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
 
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
     fn asked(lines: &[(&'static str, &'static str)]) -> (bool, bool) {
-        let headers =
-            lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-        let Asked { page, top_level } = Asked::of(&Method::GET, &headers);
+        let Asked { page, top_level } = Asked::of(&Method::GET, &map(lines));
         (page, top_level)
+    }
+
+    #[test]
+    fn what_an_answer_is_for_is_told_by_fetch_metadata_or_guessed() {
+        use Wanted::{Data, Frame, Image, Navigation, Script, Style};
+        for (method, path, lines, want) in [
+            (Method::GET, "/a.js", &[("sec-fetch-dest", "document")][..], Navigation),
+            (Method::GET, "/a.js", &[("sec-fetch-dest", "iframe")], Frame),
+            (Method::GET, "/a.gif", &[("sec-fetch-dest", "script")], Script),
+            (Method::GET, "/a.js", &[("sec-fetch-dest", "image")], Image),
+            (Method::POST, "/a", &[("sec-fetch-dest", "empty")], Data),
+            (Method::GET, "/a", &[("accept", "text/html,*/*")], Navigation),
+            (Method::POST, "/a", &[("accept", "text/html,*/*")], Navigation),
+            (Method::GET, "/a", &[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], Script),
+            (Method::GET, "/a", &[("accept", "image/avif,*/*")], Image),
+            (Method::GET, "/a", &[("accept", "text/css,*/*;q=0.1")], Style),
+            (Method::GET, "/a.js", &[("accept", "*/*")], Script),
+            (Method::GET, "/a", &[("accept", "*/*")], Script),
+            (Method::GET, "/a.gif", &[("accept", "*/*")], Image),
+            (Method::GET, "/a.html", &[], Frame),
+            (Method::POST, "/a", &[("accept", "*/*")], Data),
+        ] {
+            assert_eq!(Wanted::of(&method, &map(lines), path), want, "{method} {path} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_ahead_of_time_says_so() {
+        for (lines, want) in [
+            (&[][..], Ahead::No),
+            (&[("sec-purpose", "prefetch")], Ahead::Fetched),
+            (&[("sec-purpose", "prefetch;anonymous-client-ip")], Ahead::Fetched),
+            (&[("sec-purpose", "prefetch;prerender")], Ahead::Rendered),
+            (&[("purpose", "prefetch")], Ahead::Fetched),
+            (&[("x-moz", "Prefetch")], Ahead::Fetched),
+            (&[("purpose", "preview")], Ahead::No),
+        ] {
+            assert_eq!(Ahead::of(&map(lines)), want, "{lines:?}");
+        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The way of a request: accept, read, decide, forward, filter, stream. [`pipeline`] is the one
 //! place where branches are; the other files are its straight steps.
 
+mod answers;
 mod asked;
 mod contain;
+mod heads;
 mod hop;
 pub mod listen;
 mod mime;
 mod observe;
 mod page;
+mod paths;
 mod peek;
 pub mod pipeline;
 mod plan;

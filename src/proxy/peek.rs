@@ -13,18 +13,29 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use crate::wire::{Body, BodyError, Failure};
 
 /// Reads until `bytes` are there or the body ends; returns them and the whole body.
-pub(super) async fn first(mut body: Body, bytes: usize) -> Result<(Bytes, Body), Failure> {
+pub(super) async fn first(body: Body, bytes: usize) -> Result<(Bytes, Body), Failure> {
+    let mut first = BytesMut::new();
+    let body = look(body, |piece| {
+        first.extend_from_slice(piece);
+        Ok(first.len() < bytes)
+    });
+    let body = body.await?;
+    Ok((first.freeze(), body))
+}
+
+/// Shows the body to `more`, piece by piece, for as long as that says yes; returns the whole body.
+pub(super) async fn look(mut body: Body, mut more: impl FnMut(&[u8]) -> Result<bool, Failure>) -> Result<Body, Failure> {
     let size = body.size_hint();
     let mut frames = VecDeque::new();
-    let mut first = BytesMut::new();
-    while first.len() < bytes {
+    let mut wanted = true;
+    while wanted {
         let Some(frame) = body.frame().await else { break };
         let frame =
             frame.map_err(|error| Failure::Unreadable(format!("the upstream broke off within the first bytes: {error}")))?;
-        first.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new()));
+        wanted = frame.data_ref().map_or(Ok(true), |data| more(data))?;
         frames.push_back(frame);
     }
-    Ok((first.freeze(), Peeked { frames, body, size }.boxed_unsync()))
+    Ok(Peeked { frames, body, size }.boxed_unsync())
 }
 
 struct Peeked {

@@ -20,10 +20,11 @@ use tracing::{debug, error, warn};
 use url::Url;
 
 use super::{
+    answers::{self, Looked, Suspects},
     asked::Asked,
-    contain, hop,
+    contain, heads, hop,
     observe::{self, Observed},
-    page, peek,
+    page, paths, peek,
     plan::{self, Kind, Plan},
     progress::Progress,
     tunnel,
@@ -32,9 +33,9 @@ use super::{
 use crate::{
     config::{Limits, UpstreamHost},
     endpoint,
-    headers::{self, AcceptedCodings, Coding, Conditionals, Origin, Sides, Variant, csp},
+    headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
-    site::{Ctx, Front, OWN_COOKIES, Site},
+    site::{Ctx, Front, Site},
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
@@ -47,6 +48,8 @@ pub struct Pipeline {
     origin: Origin,
     /// This process in `CDN-Loop`.
     mark: HeaderValue,
+    /// Where vendors' scripts were found.
+    suspects: Suspects,
     /// Whether the operator was told of a proxy in front that is not trusted.
     told_of_proxy: AtomicBool,
 }
@@ -89,7 +92,7 @@ impl Pipeline {
         let mark =
             HeaderValue::from_str(&format!("consentry-{:016x}", random().map_err(|_| "the system gives no random bytes")?));
         let mark = mark.map_err(|_| "hex digits are a header value")?;
-        Ok(Self { site, upstream, authority, origin, mark, told_of_proxy: AtomicBool::new(false) })
+        Ok(Self { site, upstream, authority, origin, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
     }
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
@@ -132,6 +135,10 @@ impl Pipeline {
         let upgrade = protocol.map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
         let (head, body) = req.into_parts();
         let prepared = self.prepare(&ctx, head, peer)?;
+        if let Some(rules) = paths::held(&ctx, &prepared) {
+            let body = body.map_err(BodyError::from).boxed_unsync();
+            return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
+        }
         if let Some((protocol, visitor)) = upgrade {
             return self.change_protocol(&ctx, prepared, protocol, visitor).await;
         }
@@ -163,12 +170,12 @@ impl Pipeline {
         ctx.front.forward(&mut head.headers, peer.ip());
         head.headers.append(CDN_LOOP, self.mark.clone());
         let sides = self.localize(ctx, &mut head.headers);
-        let cut = match treatment {
-            Treatment::Gate => headers::cut_request_cookies(&mut head.headers, ctx.policy(), &ctx.grants, &OWN_COOKIES),
-            Treatment::Observe | Treatment::Exempt => headers::cut_own_cookies(&mut head.headers, &OWN_COOKIES),
-        };
+        let cut = heads::withhold(ctx, treatment, &mut head.headers);
         let conditionals = match treatment {
-            Treatment::Gate => headers::prepare_conditionals(&mut head.headers, &variant, asked.page),
+            Treatment::Gate => {
+                let foreign = asked.page || self.suspects.hold(&head.uri);
+                headers::prepare_conditionals(&mut head.headers, &variant, foreign)
+            }
             Treatment::Observe | Treatment::Exempt => Conditionals::default(),
         };
         if treatment != Treatment::Exempt {
@@ -241,7 +248,7 @@ impl Pipeline {
         *changed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *changed.headers_mut() = resp.headers().clone();
         if prepared.treatment == Treatment::Gate {
-            filter_head(ctx, &prepared, changed.headers_mut());
+            heads::filter(ctx, &prepared, changed.headers_mut());
         }
         Ok(changed)
     }
@@ -253,6 +260,8 @@ impl Pipeline {
             return Err(Failure::Unreadable("the upstream's Transfer-Encoding is anything but chunked".to_owned()));
         }
         hop::strip(&mut head.headers);
+        // Another service for the same name (RFC 7838) is the site behind itself: browsers would go round the gate.
+        head.headers.remove(header::ALT_SVC);
         head.version = Version::HTTP_11;
         if let Some(sides) = &prepared.sides {
             if headers::wants_https(&head.headers, sides) {
@@ -267,16 +276,30 @@ impl Pipeline {
             Treatment::Exempt => return Ok(Response::from_parts(head, body)),
             Treatment::Observe => {}
             Treatment::Gate => {
-                filter_head(ctx, &prepared, &mut head.headers);
+                heads::filter(ctx, &prepared, &mut head.headers);
+                let redirected = self.site.config.rings.headers.then(|| paths::redirected(ctx, &prepared, &head));
+                if let Some(instead) = redirected.flatten() {
+                    return Ok(instead);
+                }
                 plan::settle(&mut head.headers);
                 contain::contain(ctx, &prepared, &mut head.headers);
             }
         }
-        match plan::of(&prepared.head.method, prepared.asked, &prepared.head.headers, &prepared.conditionals, &head) {
-            Plan::Pass => Ok(Response::from_parts(head, body)),
+        let plan = plan::of(&prepared.head.method, prepared.asked, &prepared.head.headers, &prepared.conditionals, &head);
+        let (mut head, body, known) = match answers::look(ctx, &prepared, &self.suspects, head, body).await? {
+            Looked::On(head, body, known) => (head, body, known),
+            Looked::Instead(resp) => return Ok(resp),
+        };
+        match plan {
+            Plan::Pass => {
+                if known {
+                    headers::mark_variant(&mut head.headers, &prepared.variant);
+                }
+                Ok(Response::from_parts(head, body))
+            }
             Plan::HeadOnly => {
                 if prepared.treatment == Treatment::Gate {
-                    mark(&mut head.headers, &prepared);
+                    heads::mark(ctx, &prepared, &mut head.headers);
                 }
                 Ok(Response::from_parts(head, body))
             }
@@ -317,14 +340,15 @@ impl Pipeline {
         let page = page::page(ctx, &prepared, &head.headers)?;
         let limits = page::limits(&self.site.config.limits);
         let on_end = page::on_end(ctx, &prepared);
-        let content_encoding = all_codings(&head.headers);
+        let content_encoding = heads::all_codings(&head.headers);
         let (content_type, content_encoding) = (kind.as_deref(), content_encoding.as_deref());
         if prepared.treatment == Treatment::Observe {
             let observed =
                 Observed { content_type: content_type.map(str::to_owned), content_encoding: content_encoding.map(str::to_owned) };
             return Ok(Response::from_parts(head, observe::tap(body, observed, page, limits, on_end)));
         }
-        let body_head = BodyHead { content_type, content_encoding, answer_encoding: answer_encoding(&prepared, &head.headers) };
+        let body_head =
+            BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
         let gated = html::gate_body(body, body_head, page, limits, on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
 
@@ -337,27 +361,12 @@ impl Pipeline {
             _ => never_a_page(&mut head.headers),
         }
         head.headers.remove(header::CONTENT_LENGTH);
-        mark(&mut head.headers, &prepared);
+        heads::mark(ctx, &prepared, &mut head.headers);
         if prepared.asked.top_level {
-            csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
-            let (host, path) = (&ctx.front.host, prepared.address.path());
-            let room = match ctx.state {
-                None => headers::Room::page(ctx.now.subsec_nanosecond().unsigned_abs() as usize / 1_000),
-                Some(_) => headers::Room::page_after_decision(),
-            };
-            for line in headers::expire(&prepared.cut, host, path, ctx.front.is_https(), room) {
-                head.headers.append(header::SET_COOKIE, line);
-            }
+            heads::top_level(ctx, &prepared, &mut head.headers)?;
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }
-}
-
-/// Every `Content-Encoding` line; one that cannot be read counts as an unknown coding.
-fn all_codings(headers: &HeaderMap) -> Option<String> {
-    let lines = headers.get_all(header::CONTENT_ENCODING).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
-    let lines: Vec<_> = lines.collect();
-    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 /// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
@@ -366,40 +375,10 @@ fn framed_plainly(headers: &HeaderMap) -> bool {
     !named || wire::single(headers, &header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
 }
 
-/// The coding a page is sent on in: the cheapest for its size that the visitor takes. A page that came
-/// uncompressed stays so: the site may have its reason (BREACH).
-fn answer_encoding(prepared: &Prepared, head: &HeaderMap) -> Option<&'static str> {
-    let written = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Identity];
-    let came_coded = head.contains_key(header::CONTENT_ENCODING);
-    came_coded.then(|| prepared.accepted.best(&written)).flatten().map(Coding::token)
-}
-
 /// The head of a body that has no type and is no page: no browser may take it for one after all.
 fn never_a_page(head: &mut HeaderMap) {
     head.remove(header::CONTENT_TYPE);
     head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
-/// The head of a page that is this visitor's variant.
-fn mark(head: &mut HeaderMap, prepared: &Prepared) {
-    headers::mark_variant(head, &prepared.variant);
-    headers::append_vary(head, &["Cookie", "Accept-Language", "Accept-Encoding"]);
-}
-
-/// Everything in an answer's head that would let a vendor in.
-fn filter_head(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
-    let (policy, grants, base) = (ctx.policy(), &ctx.grants, &prepared.address);
-    let cookies = headers::filter_set_cookie(head, policy, grants, &OWN_COOKIES);
-    let cut = [
-        headers::filter_link(head, policy, grants, base),
-        headers::filter_refresh(head, policy, grants, base),
-        headers::filter_reporting(head, policy, grants, base),
-        csp::filter_reports(head, policy, grants, base),
-    ]
-    .concat();
-    if !cookies.is_empty() || !cut.is_empty() {
-        debug!(cookies = cookies.len(), headers = cut.len(), "cut from a head");
-    }
 }
 
 /// 64 random bits.

@@ -161,6 +161,11 @@ pub fn mark_variant(headers: &mut HeaderMap, variant: &Variant) {
     append_vary(headers, &["Cookie", "Accept-Language"]);
 }
 
+/// Lets nobody keep the answer, whatever [`mark_variant`] allowed.
+pub fn forbid_storing(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+}
+
 /// A tag that is not well-formed, or that is not the only one, is dropped.
 fn mark_etag(headers: &mut HeaderMap, variant: &Variant) {
     let mut tags = headers.get_all(ETAG).iter();

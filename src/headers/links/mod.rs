@@ -2,13 +2,13 @@
 
 use http::{
     HeaderMap, HeaderName,
-    header::{LINK, REFRESH},
+    header::{LINK, LOCATION, REFRESH},
 };
 use url::Url;
 
 use super::{
     lines::{Line, edit_lines, without_cut},
-    refresh::refresh_url,
+    refresh::refresh_urls,
 };
 use crate::{
     policy::{Policy, RuleId},
@@ -56,7 +56,8 @@ pub(super) struct Scope<'a> {
 }
 
 /// Relations (RFC 8288, section 3.3; IANA's registry) on which no browser fetches anything. A relation
-/// that is not listed counts as loading: `preload`, `preconnect`, `stylesheet`, the next one they invent.
+/// that is not listed counts as loading: `preload`, `preconnect`, `stylesheet`, `next` (which one browser has
+/// fetched ahead), and what they invent tomorrow.
 const INERT: &str = "alternate amphtml author bookmark canonical collection describedby edit external first help hub index \
     item last license me memento nofollow noopener noreferrer original payment pingback prev privacy-policy profile search \
     self service-desc service-doc shortlink start tag terms-of-service timegate timemap type up webmention";
@@ -172,22 +173,33 @@ fn split_outside_quotes(value: &[u8], separator: u8) -> impl Iterator<Item = &[u
     })
 }
 
-/// Drops `Refresh` headers (HTML standard, document lifecycle) that lead to an ungranted vendor.
-/// `base` is the address of the response.
+/// Drops `Refresh` headers (HTML standard, document lifecycle) that lead to an ungranted vendor in any
+/// browser's reading: line by line, and as the one value that several lines make. `base` is the address
+/// of the response.
 pub fn filter_refresh(headers: &mut HeaderMap, policy: &Policy, grants: &Grants, base: &Url) -> Vec<CutHeader> {
     let scope = Scope { policy, grants, base };
+    let leads = |value: &[u8]| refresh_urls(value).find_map(|url| ungranted(url, &REFRESH, &scope));
     let mut cut = Vec::new();
-    edit_lines(headers, &REFRESH, |line| {
-        let value = line.as_bytes();
-        match refresh_url(value).and_then(|place| ungranted(&value[place], &REFRESH, &scope)) {
-            Some(found) => {
-                cut.push(found);
-                Line::Drop
-            }
-            None => Line::Keep,
+    edit_lines(headers, &REFRESH, |line| match leads(line.as_bytes()) {
+        Some(found) => {
+            cut.push(found);
+            Line::Drop
         }
+        None => Line::Keep,
     });
+    let joined = headers.get_all(REFRESH).iter().map(http::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+    if let Some(found) = leads(&joined) {
+        headers.remove(REFRESH);
+        cut.push(found);
+    }
     cut
+}
+
+/// The ungranted vendor that a redirect leads to, by its `Location` (RFC 9110, section 10.2.2): of
+/// several lines any. `base` is the address of the response.
+pub fn ungranted_location(headers: &HeaderMap, policy: &Policy, grants: &Grants, base: &Url) -> Option<CutHeader> {
+    let scope = Scope { policy, grants, base };
+    headers.get_all(LOCATION).iter().find_map(|line| ungranted(line.as_bytes(), &LOCATION, &scope))
 }
 
 #[cfg(test)]

@@ -90,6 +90,8 @@ fn a_refresh_to_an_ungranted_vendor_is_dropped() {
         ("0; url=https://acme.example/r?x", false),
         ("0;URL='//acme.example/r'", false),
         ("0; https://acme.example/r", false),
+        ("1e0; url=https://acme.example/r", false),
+        ("0; url='https://acme.example/r' '", false),
         ("0; url=https://other.example/?https://acme.example/", true),
         ("30", true),
     ] {
@@ -98,6 +100,20 @@ fn a_refresh_to_an_ungranted_vendor_is_dropped() {
         assert_eq!(lines(&map, "refresh").len(), usize::from(stays), "{sent}");
         let addresses: Vec<&str> = cut.iter().map(|c| c.address.as_str()).collect();
         assert_eq!(addresses, if stays { vec![] } else { vec!["https://acme.example/r"] }, "{sent}");
+    }
+}
+
+#[test]
+fn lines_that_lead_to_a_vendor_only_together_are_dropped_together() {
+    let policy = policy();
+    for (sent, left) in
+        [(&["0", "//acme.example/r"][..], 0), (&["0; url=/a", "0; url=//acme.example/r"], 1), (&["0", "//other.example/r"], 2)]
+    {
+        let mut map = headers("refresh", sent);
+        filter_refresh(&mut map, policy, &policy.undecided(), &base());
+        assert_eq!(lines(&map, "refresh").len(), left, "{sent:?}");
+        let mut map = headers("refresh", sent);
+        assert!(filter_refresh(&mut map, policy, &policy.everything(), &base()).is_empty());
     }
 }
 

@@ -66,6 +66,25 @@ impl Coding {
     }
 }
 
+/// Decodes the beginning of a body, for a look at what comes back.
+pub struct Opener(Decoder);
+
+impl Opener {
+    /// For a body of that `Content-Encoding`, bounded as pages are; none where the coding is unknown.
+    pub fn new(content_encoding: Option<&str>, bytes_max: u64, ratio_max: u64) -> Option<Self> {
+        let limits =
+            DecoderLimits { bytes_max, ratio_max, ratio_floor_bytes: super::Limits::default().decoded_ratio_floor_bytes };
+        Coding::all_of(content_encoding).map(|codings| Self(Decoder::new(&codings, limits)))
+    }
+
+    /// What the next bytes decode to, as far as it can be told by now.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let mut plain = Vec::new();
+        self.0.write(bytes, &mut plain)?;
+        Ok(plain)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,14 @@
-//! One matcher for all vendors: a host suffix map, a file-name map for rules of any host, one
-//! automaton for inline text, a list of cookie names.
+//! One matcher for all vendors: host names and their endings, file names and other marks of rules for
+//! any host, one automaton for inline text, a list of cookie names.
+
+mod anywhere;
 
 use std::{borrow::Cow, collections::HashMap};
 
 use percent_encoding::percent_decode_str;
 
-use super::{InlineScanner, Rule, inline::Signatures, vendor::What};
+use self::anywhere::Anywhere;
+use super::{InlineScanner, Rule, glob::Glob, inline::Signatures, vendor::What};
 
 /// A rule, by its place in the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,11 +50,17 @@ impl Hits {
 /// a demo or a developer, is matched like the vendor itself.
 const LOOPBACK_SUFFIX: &str = ".localhost";
 
+/// What cookie names may begin with so that browsers hold the setter to more (RFC 6265bis, section
+/// 4.1.3, and its successors): a vendor's name behind it is the vendor's name.
+const COOKIE_PREFIXES: [&str; 4] = ["__Host-Http-", "__Http-", "__Host-", "__Secure-"];
+
 pub(super) struct Matcher {
     /// Host name to the address rules that name it, in the order of precedence.
     by_host: HashMap<Box<str>, Vec<RuleId>>,
-    /// Last path segment to the address rules of any host.
-    by_file: HashMap<Box<str>, Vec<RuleId>>,
+    /// What stands before `.*` in a host name, to the rules that name it.
+    by_stem: HashMap<Box<str>, Vec<RuleId>>,
+    /// Rules of any host.
+    anywhere: Anywhere,
     /// Of inline scripts.
     signatures: Signatures,
     /// Of scripts that come back from the site's own paths.
@@ -63,7 +72,8 @@ impl Matcher {
     pub(super) fn compile(rules: &[Rule]) -> Self {
         let mut matcher = Self {
             by_host: HashMap::new(),
-            by_file: HashMap::new(),
+            by_stem: HashMap::new(),
+            anywhere: Anywhere::compile(rules),
             signatures: Signatures::compile(rules, |what| match what {
                 What::Inline { any, unless } => Some((any, unless)),
                 _ => None,
@@ -77,14 +87,13 @@ impl Matcher {
         for (index, rule) in rules.iter().enumerate() {
             let id = RuleId(index as u16);
             match &rule.what {
-                What::Address { hosts, paths, .. } if hosts.is_empty() => {
-                    for file in paths.iter().filter_map(|glob| glob.last_segment()) {
-                        matcher.by_file.entry(file.into()).or_default().push(id);
-                    }
-                }
                 What::Address { hosts, .. } => {
                     for host in hosts {
-                        matcher.by_host.entry(host.as_str().into()).or_default().push(id);
+                        let (map, name) = match host.strip_suffix(".*") {
+                            Some(stem) => (&mut matcher.by_stem, stem),
+                            None => (&mut matcher.by_host, host.as_str()),
+                        };
+                        map.entry(name.into()).or_default().push(id);
                     }
                 }
                 What::Inline { .. } | What::Answer { .. } | What::Storage(_) => {}
@@ -100,18 +109,12 @@ impl Matcher {
     pub(super) fn address(&self, rules: &[Rule], host: &str, path: &str, query: Option<&str>) -> Hits {
         let host = host.strip_suffix(LOOPBACK_SUFFIX).unwrap_or(host);
         let mut candidates: Vec<RuleId> = Vec::new();
-        let mut name = Some(host);
-        while let Some(suffix) = name {
-            if let Some(named) = self.by_host.get(suffix) {
-                candidates.extend_from_slice(named);
-            }
-            name = suffix.split_once('.').map(|(_, parent)| parent);
+        add_named(&self.by_host, host, &mut candidates);
+        if !self.by_stem.is_empty() {
+            stems(host).for_each(|stem| add_named(&self.by_stem, stem, &mut candidates));
         }
         let path = plain_path(path);
-        let file = path.rsplit('/').next().unwrap_or_default();
-        if let Some(named) = self.by_file.get(file) {
-            candidates.extend_from_slice(named);
-        }
+        self.anywhere.candidates(&path, query, &mut candidates);
         if candidates.is_empty() {
             return Hits::none();
         }
@@ -137,10 +140,15 @@ impl Matcher {
     }
 
     pub(super) fn cookie(&self, rules: &[Rule], name: &str, value: &str) -> Hits {
+        let bare = COOKIE_PREFIXES.iter().find_map(|prefix| {
+            let start = name.get(..prefix.len())?;
+            start.eq_ignore_ascii_case(prefix).then(|| &name[prefix.len()..])
+        });
+        let named = |glob: &Glob| glob.matches(name) || bare.is_some_and(|bare| glob.matches(bare));
         let mut hits = Hits::none();
         for &id in &self.cookies {
             let What::Cookies(cookies) = &rules[usize::from(id.0)].what else { continue };
-            if cookies.iter().any(|c| c.name.matches(name) && c.value.as_ref().is_none_or(|shape| shape.matches(value))) {
+            if cookies.iter().any(|c| named(&c.name) && c.value.as_ref().is_none_or(|shape| shape.matches(value))) {
                 hits.push(id);
             }
         }
@@ -148,14 +156,39 @@ impl Matcher {
     }
 }
 
+/// The rules under a name or under one of the names it is below.
+fn add_named(map: &HashMap<Box<str>, Vec<RuleId>>, name: &str, candidates: &mut Vec<RuleId>) {
+    let mut name = Some(name);
+    while let Some(suffix) = name {
+        if let Some(named) = map.get(suffix) {
+            candidates.extend_from_slice(named);
+        }
+        name = suffix.split_once('.').map(|(_, parent)| parent);
+    }
+}
+
+/// Under a country's two letters these are endings as well.
+const SECOND_LEVEL: [&str; 6] = ["co", "com", "ne", "net", "or", "org"];
+
+/// The name without its ending: without `de`, and without `co.uk`. `acme.somebody.de` is no name of `acme.*`.
+fn stems(host: &str) -> impl Iterator<Item = &str> {
+    let one = host.rsplit_once('.');
+    let two = one.and_then(|(stem, top)| {
+        let (stem, second) = stem.rsplit_once('.')?;
+        (top.len() == 2 && SECOND_LEVEL.contains(&second)).then_some(stem)
+    });
+    one.map(|(stem, _)| stem).into_iter().chain(two)
+}
+
 fn address_matches(what: &What, path: &str, query: Option<&str>) -> bool {
-    let What::Address { paths, query: wanted, unless_query, .. } = what else { return false };
+    let What::Address { paths, query: wanted, query_all, unless_query, .. } = what else { return false };
     (paths.is_empty() || paths.iter().any(|glob| glob.matches(path)))
         && (wanted.is_empty() || query_matches(wanted, query))
+        && query_all.iter().all(|pair| query_matches(std::slice::from_ref(pair), query))
         && (unless_query.is_empty() || !query_matches(unless_query, query))
 }
 
-fn query_matches(wanted: &[(String, super::glob::Glob)], query: Option<&str>) -> bool {
+fn query_matches(wanted: &[(String, Glob)], query: Option<&str>) -> bool {
     url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .any(|(name, value)| wanted.iter().any(|(want, glob)| *want == name && glob.matches(&value)))
 }
