@@ -55,9 +55,11 @@ impl Walk {
         let attribute = |wanted: &str| attribute(node, wanted);
         match (svg, tag.as_str()) {
             (false, "base") if !self.base_seen => {
-                if let Some(base) = attribute("href").and_then(|href| self.base.join(&href).ok()) {
-                    self.base = base;
+                // The first with an address counts, even where the address is none to build on.
+                if let Some(href) = attribute("href") {
                     self.base_seen = true;
+                    let base = self.base.join(&href).ok();
+                    self.base = base.filter(|url| !["data", "javascript"].contains(&url.scheme())).unwrap_or(self.base.clone());
                 }
             }
             (_, "script") => self.script(node, svg),
