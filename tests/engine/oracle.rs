@@ -155,6 +155,10 @@ impl Walk {
     }
 
     fn is_gated(&self, address: &str) -> bool {
+        // Nothing is loaded from an address of no characters, whatever the base.
+        if address.trim_matches(|c: char| c.is_ascii_whitespace()).is_empty() {
+            return false;
+        }
         let Ok(url) = self.base.join(address) else { return false };
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))
