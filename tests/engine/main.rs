@@ -8,6 +8,7 @@
 //! - completeness: what is live in the input is in the report.
 
 mod documents;
+mod html5lib;
 mod oracle;
 mod world;
 mod xml;

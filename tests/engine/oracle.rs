@@ -55,9 +55,11 @@ impl Walk {
         let attribute = |wanted: &str| attribute(node, wanted);
         match (svg, tag.as_str()) {
             (false, "base") if !self.base_seen => {
-                if let Some(base) = attribute("href").and_then(|href| self.base.join(&href).ok()) {
-                    self.base = base;
+                // The first with an address counts, even where the address is none to build on.
+                if let Some(href) = attribute("href") {
                     self.base_seen = true;
+                    let base = self.base.join(&href).ok();
+                    self.base = base.filter(|url| !["data", "javascript"].contains(&url.scheme())).unwrap_or(self.base.clone());
                 }
             }
             (_, "script") => self.script(node, svg),
@@ -153,6 +155,10 @@ impl Walk {
     }
 
     fn is_gated(&self, address: &str) -> bool {
+        // Nothing is loaded from an address of no characters, whatever the base.
+        if address.trim_matches(|c: char| c.is_ascii_whitespace()).is_empty() {
+            return false;
+        }
         let Ok(url) = self.base.join(address) else { return false };
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))

@@ -1,0 +1,38 @@
+//! The way of an address: any bytes as the value of a `src`, under any base.
+//!
+//! The engine's own reading (character references, a short cut for plain addresses, host suffixes)
+//! against html5ever and the `url` crate: a vendor's address is held, and nothing else is.
+//!
+//! Up to the first zero byte the input is the value of a `<base href>`, after it that of the `src`.
+
+#![no_main]
+
+#[path = "../../engine/oracle.rs"]
+mod oracle;
+#[path = "../../engine/world.rs"]
+mod world;
+
+use libfuzzer_sys::fuzz_target;
+use world::{Grant, gate};
+
+fuzz_target!(|data: &[u8]| {
+    // What ends the value would make it another page: that is the other target's.
+    if data.iter().any(|&byte| matches!(byte, b'"' | b'<' | b'>')) {
+        return;
+    }
+    let cut = data.iter().position(|&byte| byte == 0);
+    let (base, address) = cut.map_or((None, data), |at| (Some(&data[..at]), &data[at + 1..]));
+    let mut page = b"<!DOCTYPE html><title>x</title>".to_vec();
+    if let Some(base) = base {
+        page.extend_from_slice(b"<base href=\"");
+        page.extend_from_slice(base);
+        page.extend_from_slice(b"\">");
+    }
+    page.extend_from_slice(b"<img src=\"");
+    page.extend_from_slice(address);
+    page.extend_from_slice(b"\">");
+    let (_, report) = gate(&page, Grant::Nothing).expect("a page of two tags can be read");
+    let held = report.tags.len() + report.more;
+    let live = oracle::live(&page, true);
+    assert_eq!(held, live.len(), "{live:?}");
+});
