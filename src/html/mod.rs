@@ -25,7 +25,7 @@ mod stream;
 mod tag;
 mod walk;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use encoding_rs::Encoding;
 use url::Url;
@@ -67,6 +67,18 @@ pub struct Page {
     pub amend_csp: Option<AmendCsp>,
     /// Changes nothing and inserts nothing: only reports what would become of each tag.
     pub observe: bool,
+    /// Whether tags are held at all. If not, insertions are made and tags reported, and everything else
+    /// stays as it came: a page that cannot be read passes too.
+    pub hold: bool,
+    /// ASCII markup to stand at the start of each document in a `srcdoc`, after its doctype; may be empty.
+    pub frame: String,
+}
+
+impl Page {
+    /// Whether tags are changed.
+    fn changes(&self) -> bool {
+        self.hold && !self.observe
+    }
 }
 
 /// What one page may cost. Past a limit the page is not sent.
@@ -118,7 +130,13 @@ pub struct PageReport {
     pub poisoned: usize,
     /// Where a page that is only observed could not be read on, and why. It passed all the same.
     pub unread: Option<String>,
+    /// Hosts other than the page's own that something loads from and that no rule hits, with how often
+    /// they were met. At most [`OTHERS_MAX`] hosts.
+    pub others: BTreeMap<String, u32>,
 }
+
+/// How many hosts a report counts.
+pub const OTHERS_MAX: usize = 256;
 
 /// One attribute or one inline script that a rule spoke about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,7 +260,7 @@ impl Gate {
             walker: Walker::new(ctx, Setting::Page, 0),
             scout: Scout::new(&page, &limits),
             findings: Findings::default(),
-            lenient: page.observe,
+            lenient: !page.changes(),
             closed: false,
             limits,
         }
@@ -336,6 +354,11 @@ impl fmt::Debug for Gate {
 
 /// Reports what would become of every tag of a known vendor in a page, without changing it.
 pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) -> Result<Vec<TagReport>, GateError> {
+    inspect(policy, grants, base, html).map(|report| report.tags)
+}
+
+/// Reports what a page carries, tags in the order of their places, without changing it.
+pub fn inspect(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) -> Result<PageReport, GateError> {
     let page = Page {
         policy: Arc::clone(policy),
         grants,
@@ -345,6 +368,8 @@ pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) ->
         body: String::new(),
         amend_csp: None,
         observe: true,
+        hold: true,
+        frame: String::new(),
     };
     let mut gate = Gate::new(Arc::new(page), Limits { report_tags_max: usize::MAX, ..Limits::default() });
     gate.lenient = false;
@@ -354,9 +379,9 @@ pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) ->
         unchanged.clear();
     }
     gate.end(&mut unchanged)?;
-    let mut tags = std::mem::take(&mut gate.findings.report.tags);
-    tags.sort_by_key(|tag| tag.offset);
-    Ok(tags)
+    let mut report = std::mem::take(&mut gate.findings.report);
+    report.tags.sort_by_key(|tag| tag.offset);
+    Ok(report)
 }
 
 #[cfg(test)]

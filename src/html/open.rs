@@ -132,7 +132,7 @@ pub(super) fn script_ends(
         Verdict::Strip => {
             findings.held.merge(hits);
             findings.report.poisoned += 1;
-            if setting == Setting::Page && !ctx.page.observe {
+            if setting == Setting::Page && ctx.page.changes() {
                 findings.patches.insert(text.end, script::POISON);
             }
         }
@@ -164,7 +164,7 @@ fn overflow(ctx: &Context, setting: Setting, open: &mut Open, view: View<'_>, fi
 
 /// Takes a script out of action by its start tag, which has not been sent.
 fn hold(ctx: &Context, setting: Setting, open: &Open, hits: Hits, findings: &mut Findings) {
-    if setting == Setting::Page && !ctx.page.observe {
+    if setting == Setting::Page && ctx.page.changes() {
         findings.patches.insert(open.name_end, finding::marker(&ctx.page, &hits));
         findings.patches.insert(open.name_end, finding::INERT_TYPE);
         if let Awaits::Text { types, .. } = &open.awaits {

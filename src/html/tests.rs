@@ -36,6 +36,8 @@ pub(super) fn page(edit: impl FnOnce(&mut Page)) -> Arc<Page> {
         body: String::new(),
         amend_csp: None,
         observe: false,
+        hold: true,
+        frame: String::new(),
     };
     edit(&mut page);
     Arc::new(page)

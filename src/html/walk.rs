@@ -251,7 +251,7 @@ impl Walker {
     }
 
     fn apply(&mut self, element: &Element<'_>, verdict: Verdict, found: &Found, findings: &mut Findings) {
-        if self.ctx.page.observe || self.setting == Setting::Srcdoc {
+        if !self.ctx.page.changes() || self.setting == Setting::Srcdoc {
             return;
         }
         if verdict == Verdict::Strip && element.start.expendable && !element.tag.is_the_pages_own() {

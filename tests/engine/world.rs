@@ -50,6 +50,8 @@ pub(crate) fn gate_in_chunks(page: &[u8], grant: Grant, size: usize) -> Result<(
             body: String::new(),
             amend_csp: None,
             observe: false,
+            hold: true,
+            frame: String::new(),
         }),
         // Small, so that documents of a few hundred bytes reach the limits.
         Limits { hold_bytes_max: 256, ..Limits::default() },

@@ -43,6 +43,8 @@ fn gate(policy: &Arc<Policy>, page: &[u8], size: usize) -> Result<Vec<u8>, GateE
         body: String::new(),
         amend_csp: None,
         observe: false,
+        hold: true,
+        frame: String::new(),
     };
     let limits = Limits { hold_bytes_max: 128, noscript_bytes_max: 1024, ..Limits::default() };
     let mut gate = Gate::new(Arc::new(about), limits);
