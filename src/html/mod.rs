@@ -8,21 +8,27 @@
 //! No I/O and no clock here, but for the stream adapter.
 
 mod address;
+mod attributes;
 mod certain;
 mod charset;
 mod classify;
+mod code;
 mod codec;
+mod css;
 mod element;
 mod finding;
 mod inject;
 mod locate;
 mod noscript;
 mod open;
+mod references;
 mod script;
+mod sheet;
 mod sniff;
 mod splice;
 mod stream;
 mod tag;
+mod value;
 mod walk;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -36,6 +42,7 @@ use crate::{
 };
 pub use charset::{Charset, UnreadableCharset};
 pub use codec::{Coding, DecodeError};
+pub use sheet::SheetGate;
 pub use sniff::{SNIFF_BYTES, is_html};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
 
@@ -246,13 +253,7 @@ impl Gate {
     /// wrong guess cannot damage the page.
     pub fn with_encoding(page: Arc<Page>, limits: Limits, encoding: &'static Encoding) -> Self {
         let limits = Arc::new(limits);
-        let ctx = Context {
-            limits: Arc::clone(&limits),
-            encoding,
-            base: Arc::new(page.base.clone()),
-            base_settled: false,
-            page: Arc::clone(&page),
-        };
+        let ctx = Context::new(Arc::clone(&page), Arc::clone(&limits), encoding);
         Self {
             window: Window::default(),
             locator: Locator::new(Plan::Tags, 0, Inside::default(), limits.memory_bytes_max),
