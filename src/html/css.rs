@@ -528,52 +528,56 @@ mod tests {
     fn addresses(css: &str) -> Vec<String> {
         let all: Vec<_> = [1, 2, 7, usize::MAX].map(|size| scan(css.as_bytes(), encoding_rs::UTF_8, size)).into();
         assert!(all.iter().all(|found| *found == all[0]), "{css}: {all:?}");
-        let found = all[0].iter();
-        found.map(|address| format!("{}@{}", address.text.as_deref().unwrap_or("?"), address.at)).collect()
+        for address in &all[0] {
+            let raw = &css[address.at..];
+            let first = address.text.as_deref().and_then(|text| text.chars().next());
+            assert!(raw.starts_with('\\') || raw.chars().next() == first, "{css}: {address:?}");
+        }
+        all[0].iter().map(|address| address.text.clone().unwrap_or_default()).collect()
     }
 
     #[test]
     fn addresses_are_found_where_browsers_find_them() {
         for (css, want) in [
-            ("a{b:url(x)}", vec!["x@8"]),
-            ("a{b:URL( \n'x y' )}", vec!["x y@11"]),
-            ("a{b:url(  x\t)}", vec!["x@10"]),
-            (r"\75rl(x)", vec!["x@6"]),
-            (r"\000075 \72\6c(x)", vec!["x@15"]),
-            ("\\75\r\nrl(x)", vec!["x@8"]),
-            (r"u\r\l(x)", vec!["x@6"]),
-            ("url(\"x\\\ny\")", vec!["xy@5"]),
-            ("url(\"x\\\r\ny\")", vec!["xy@5"]),
-            (r#"url("\68 ttp\3a//a")"#, vec!["http://a@5"]),
-            (r"url(\68ttp:\2f /a)", vec!["\u{68}ttp://a@4"]),
-            ("@import 'x' screen;", vec!["x@9"]),
-            ("@IMPORT/**/url(x);", vec!["x@15"]),
-            (r"@\69mport 'x'", vec!["x@11"]),
-            ("image-set('x' 1x, url(y) 2x, \"z\" type('t'))", vec!["x@11", "y@22", "z@30", "t@39"]),
-            ("-webkit-image-set( 'x' 1x) 'y'", vec!["x@20"]),
-            ("src('x') src(var(--y)) src( /**/ \"z\")", vec!["x@5", "z@34"]),
-            ("--a: 'x'; b: 'y'", vec!["x@6"]),
+            ("a{b:url(x)}", vec!["x"]),
+            ("a{b:URL( \n'x y' )}", vec!["x y"]),
+            ("a{b:url(  x\t)}", vec!["x"]),
+            (r"\75rl(x)", vec!["x"]),
+            (r"\000075 \72\6c(x)", vec!["x"]),
+            ("\\75\r\nrl(x)", vec!["x"]),
+            (r"u\r\l(x)", vec!["x"]),
+            ("url(\"x\\\ny\")", vec!["xy"]),
+            ("url(\"x\\\r\ny\")", vec!["xy"]),
+            (r#"url("\68 ttp\3a//a")"#, vec!["http://a"]),
+            (r"url(\68ttp:\2f /a)", vec!["\u{68}ttp://a"]),
+            ("@import 'x' screen;", vec!["x"]),
+            ("@IMPORT/**/url(x);", vec!["x"]),
+            (r"@\69mport 'x'", vec!["x"]),
+            ("image-set('x' 1x, url(y) 2x, \"z\" type('t'))", vec!["x", "y", "z", "t"]),
+            ("-webkit-image-set( 'x' 1x) 'y'", vec!["x"]),
+            ("src('x') src(var(--y)) src( /**/ \"z\")", vec!["x", "z"]),
+            ("--a: 'x'; b: 'y'", vec!["x"]),
             // Bad ones, and where reading goes on after them.
-            ("url(a b) url(c)", vec!["c@13"]),
-            ("url(a'b) 'url(c)' url(d)", vec!["d@22"]),
-            (r"url(a( \) url(b) url(c)", vec!["c@21"]),
-            ("url('a\nb url(c)", vec!["c@12"]),
-            ("url(a\\\nb) url(c)", vec!["c@14"]),
-            ("url(/**/'x') url(y)", vec!["y@17"]),
+            ("url(a b) url(c)", vec!["c"]),
+            ("url(a'b) 'url(c)' url(d)", vec!["d"]),
+            (r"url(a( \) url(b) url(c)", vec!["c"]),
+            ("url('a\nb url(c)", vec!["c"]),
+            ("url(a\\\nb) url(c)", vec!["c"]),
+            ("url(/**/'x') url(y)", vec!["y"]),
             // At the end.
-            ("url(x", vec!["x@4"]),
-            ("url('x", vec!["x@5"]),
-            ("@import 'x", vec!["x@9"]),
+            ("url(x", vec!["x"]),
+            ("url('x", vec!["x"]),
+            ("@import 'x", vec!["x"]),
             // What only looks like one.
             ("/* url(x) */ 'url(y)' \"@import 'z'\"", vec![]),
             ("1url(x) #url(y) @url(z) -url(v) --url(w)", vec![]),
             ("1e3url(x) -1url(y) .5url(z) 1\\75rl(v)", vec![]),
             ("a[href='x'] b{content:'y'} @namespace 'z' @import x 'y'", vec![]),
-            ("1.url(x) +url(y) 1e+url(z)", vec!["x@6", "y@13", "z@23"]),
-            ("<!--url(x) -->url(y) <!-url(z)", vec!["x@8", "y@18"]),
-            ("/ url(x) /**/url(y)", vec!["x@6", "y@17"]),
+            ("1.url(x) +url(y) 1e+url(z)", vec!["x", "y", "z"]),
+            ("<!--url(x) -->url(y) <!-url(z)", vec!["x", "y"]),
+            ("/ url(x) /**/url(y)", vec!["x", "y"]),
             ("url() url('') url( )", vec![]),
-            ("url(data:x) url(DATA:y) @import url(data:z)", vec!["data:z@36"]),
+            ("url(data:x) url(DATA:y) @import url(data:z)", vec!["data:z"]),
         ] {
             assert_eq!(addresses(css), want, "{css}");
         }

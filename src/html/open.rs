@@ -79,6 +79,11 @@ impl Open {
         !end.is_empty() && name_at(view, end.start + 2).eq_ignore_ascii_case(name_at(view, self.at + 1))
     }
 
+    /// From its start tag to its end. Its start tag must not have been sent.
+    pub(super) fn whole(&self, view: View<'_>, end: &Range<usize>) -> Range<usize> {
+        self.at..if self.is_closed_by(view, end) { end.end } else { end.start }
+    }
+
     fn now(&mut self, next: Progress) {
         if let Awaits::Text { progress, .. } = &mut self.awaits {
             *progress = next;
@@ -116,19 +121,19 @@ pub(super) fn script_goes_on(
     Ok(())
 }
 
-/// A script is over, and all of it is `text`. `end` is where its element ends.
+/// A script is over with this end tag, or what closed it.
 pub(super) fn script_ends(
     ctx: &Context,
     setting: Setting,
     open: &mut Open,
     view: View<'_>,
-    text: Range<usize>,
-    end: usize,
+    end: &Range<usize>,
     findings: &mut Findings,
 ) -> Result<(), GateError> {
     if !open.keeps() {
         return Ok(());
     }
+    let text = open.content..end.start;
     // As if it had arrived piece by piece.
     script_goes_on(ctx, setting, open, view, text.clone(), findings)?;
     let Awaits::Text { progress, script, .. } = &open.awaits else { return Ok(()) };
@@ -151,7 +156,7 @@ pub(super) fn script_ends(
         Verdict::Strip if hint && !passed && open.expendable => {
             findings.held.merge(hits);
             if setting == Setting::Page && ctx.page.changes() {
-                findings.patches.cut(open.at..end);
+                findings.patches.cut(open.whole(view, end));
             }
         }
         Verdict::Strip if passed => {

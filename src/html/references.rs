@@ -26,8 +26,13 @@ impl Referenced {
                 break;
             }
             // A reference is letters and digits up to a semicolon; what follows decides whether it is one.
-            let run = source[at + 1..].find(|c: char| !c.is_ascii_alphanumeric() && c != '#');
-            let run = run.map_or(source.len(), |run| at + 1 + run);
+            let after = &source[at + 1..];
+            let length = match after.strip_prefix('#') {
+                Some(hex) if hex.starts_with(['x', 'X']) => 2 + length_of(&hex[1..], |c| c.is_ascii_hexdigit()),
+                Some(decimal) => 1 + length_of(decimal, |c| c.is_ascii_digit()),
+                None => length_of(after, |c| c.is_ascii_alphanumeric()),
+            };
+            let run = at + 1 + length;
             let next = source[run..].chars().next();
             let end = if next == Some(';') { run + 1 } else { run };
             let peek = next.filter(|&c| c != ';' && c != '&').map_or(0, char::len_utf8);
@@ -48,6 +53,10 @@ impl Referenced {
         let (text, raw, same) = self.stretches[index];
         if at == text { Some(raw) } else { same.then_some(raw + at - text) }
     }
+}
+
+fn length_of(text: &str, belongs: impl Fn(char) -> bool) -> usize {
+    text.find(|c| !belongs(c)).unwrap_or(text.len())
 }
 
 #[cfg(test)]

@@ -267,9 +267,7 @@ impl Walker {
         let text = open.content..end.start;
         match open.awaits {
             Awaits::Text { .. } => {
-                let own = open.is_closed_by(view, &end);
-                let end = if own { end.end } else { end.start };
-                script_ends(&self.ctx, self.setting, &mut open, view, text, end, findings)?;
+                script_ends(&self.ctx, self.setting, &mut open, view, &end, findings)?;
             }
             Awaits::Styles(mut styles) => styles.read(&self.ctx, self.setting, view, end.start, true, findings)?,
             Awaits::ForeignStyles { .. } => {
@@ -278,11 +276,9 @@ impl Walker {
             }
             Awaits::Configuration => {
                 piece_fits(&self.ctx.limits, &text)?;
-                let own = open.is_closed_by(view, &end);
-                let end = if own { end.end } else { end.start };
                 let verdict = configuration_ends(&self.ctx, &open, view.get(text), findings);
                 if verdict == Some(Verdict::Strip) && self.ctx.page.changes() && self.setting != Setting::Srcdoc {
-                    findings.patches.cut(open.at..end);
+                    findings.patches.cut(open.whole(view, &end));
                 }
             }
             Awaits::Noscript => {
@@ -301,8 +297,7 @@ impl Walker {
                 }
             }
             Awaits::Cut => {
-                let own = open.is_closed_by(view, &end);
-                findings.patches.cut(open.at..if own { end.end } else { end.start });
+                findings.patches.cut(open.whole(view, &end));
             }
         }
         Ok(())
