@@ -1,66 +1,79 @@
 //! Which encoding a browser would read the page in, settled before the parser sees a byte.
 //!
 //! Order: byte order mark, Content-Type, `<meta>` in the first 1024 bytes, windows-1252 (Encoding and
-//! HTML standards). A page in UTF-16 or ISO-2022-JP read as ASCII shows no tag at all, so such pages
-//! are refused rather than passed. The result is sent along explicitly: what a browser would guess
-//! otherwise is not ours to know.
+//! HTML standards); in XML the declaration takes the place of the `<meta>`, and UTF-8 is what is left.
+//! A page in UTF-16 or ISO-2022-JP read as ASCII shows no tag at all, so such pages are gated and sent
+//! in UTF-8. The result is sent along explicitly: what a browser would guess otherwise is not ours to
+//! know, and what it is told outranks a `<meta>` or a declaration that is no longer true.
 
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 
+use super::sniff::Kind;
+
 /// How many bytes are looked at for a `<meta>`.
 pub(super) const PRESCAN_BYTES: usize = 1024;
 
-/// The encoding of a page, if it can be gated.
+/// The encoding of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Charset(&'static Encoding);
+pub(super) struct Charset(&'static Encoding);
 
 impl Charset {
-    /// The name for a Content-Type, lower case.
-    pub fn name(self) -> String {
-        self.0.name().to_ascii_lowercase()
+    /// The name for a Content-Type, lower case: that of the bytes that are sent.
+    pub(super) fn name(self, kind: Kind) -> String {
+        if self.is_transcoded(kind) { "utf-8".to_owned() } else { self.0.name().to_ascii_lowercase() }
     }
 
-    /// The encoding.
-    pub fn encoding(self) -> &'static Encoding {
+    /// The encoding of the bytes that come.
+    pub(super) fn encoding(self) -> &'static Encoding {
         self.0
     }
-}
 
-/// An encoding in which tags cannot be located.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pages in {name} are not gated by this version; serve the page in UTF-8, or exempt the path")]
-pub struct UnreadableCharset {
-    /// The encoding's name.
-    pub name: String,
+    /// Whether the page is gated, and sent, in UTF-8 instead. Pages where a byte of ASCII may be part of
+    /// something else: there a tag could hide. In XML that is any encoding with double bytes (a
+    /// character may end in `]` and so begin the end of a CDATA section); the rest goes with it, since
+    /// XML is UTF-8 by nature.
+    ///
+    /// `replacement` as well: browsers show one U+FFFD for the whole page, and so does its decoder.
+    pub(super) fn is_transcoded(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Html => [UTF_16LE, UTF_16BE, ISO_2022_JP, REPLACEMENT].contains(&self.0),
+            Kind::Xml => self.0 != UTF_8,
+        }
+    }
 }
 
 /// Settles the encoding from the Content-Type's label and the first bytes; `None` while `first` is
 /// too short, unless it is `complete`.
-pub(super) fn settle(label: Option<&str>, first: &[u8], complete: bool) -> Result<Option<Charset>, UnreadableCharset> {
+pub(super) fn settle(kind: Kind, label: Option<&str>, first: &[u8], complete: bool) -> Option<Charset> {
     if !complete && first.len() < 3 {
-        return Ok(None);
+        return None;
     }
-    let known = match Encoding::for_bom(first) {
-        Some((encoding, _)) => Some(encoding),
-        None => label.and_then(|label| Encoding::for_label(label.as_bytes())),
-    };
-    let encoding = match known {
-        Some(encoding) => encoding,
-        None => {
-            let start = &first[..first.len().min(PRESCAN_BYTES)];
-            match utf16_declaration(start).or_else(|| meta(start)) {
-                Some(encoding) => encoding,
-                None if !complete && first.len() < PRESCAN_BYTES => return Ok(None),
-                None => xml_declaration(start).unwrap_or(WINDOWS_1252),
-            }
-        }
-    };
-    if [UTF_16LE, UTF_16BE, ISO_2022_JP, REPLACEMENT].contains(&encoding) {
-        return Err(UnreadableCharset { name: encoding.name().to_owned() });
+    if let Some((encoding, _)) = Encoding::for_bom(first) {
+        return Some(Charset(encoding));
     }
-    Ok(Some(Charset(encoding)))
+    if let Some(encoding) = label.and_then(|label| Encoding::for_label(label.as_bytes())) {
+        return Some(Charset(encoding));
+    }
+    let start = &first[..first.len().min(PRESCAN_BYTES)];
+    let all = complete || first.len() >= PRESCAN_BYTES;
+    let found = match kind {
+        Kind::Html => utf16_declaration(start).or_else(|| meta(start)),
+        Kind::Xml if first.starts_with(b"<?xml") => utf16_declaration(start).or_else(|| xml_declaration(start)),
+        Kind::Xml => utf16_declaration(start),
+    };
+    // A declaration stands at the very beginning and is over with its first `>`.
+    let decided = match kind {
+        Kind::Html => all,
+        Kind::Xml => all || first.len() > 5 && (!first.starts_with(b"<?xml") || memchr::memchr(b'>', start).is_some()),
+    };
+    match (found, kind) {
+        (Some(encoding), _) => Some(Charset(encoding)),
+        (None, _) if !decided => None,
+        (None, Kind::Html) => Some(Charset(xml_declaration(start).unwrap_or(WINDOWS_1252))),
+        (None, Kind::Xml) => Some(Charset(UTF_8)),
+    }
 }
 
 /// The `charset` of a Content-Type, unquoted (RFC 9110, 8.3.1).
@@ -242,10 +255,7 @@ mod tests {
     use super::*;
 
     fn name(label: Option<&str>, first: &[u8]) -> String {
-        match settle(label, first, true) {
-            Ok(charset) => charset.expect("complete bytes settle it").name(),
-            Err(unreadable) => format!("refused {}", unreadable.name),
-        }
+        settle(Kind::Html, label, first, true).expect("complete bytes settle it").name(Kind::Html)
     }
 
     #[test]
@@ -276,27 +286,55 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_as_ascii_is_refused() {
-        for (label, first) in [
-            (Some("utf-16"), &b"<p>"[..]),
-            (None, b"\xff\xfe<\0p\0"),
-            (Some("utf-8"), b"\xfe\xff\0<\0p"),
-            (None, b"<\0?\0x\0m\0l\0"),
-            (None, b"<meta charset=iso-2022-jp>"),
-            (Some("hz-gb-2312"), b"<p>"),
+    fn what_cannot_be_read_as_ascii_is_transcoded() {
+        for (label, first, want) in [
+            (Some("utf-16"), &b"<p>"[..], UTF_16LE),
+            (None, b"\xff\xfe<\0p\0", UTF_16LE),
+            (Some("utf-8"), b"\xfe\xff\0<\0p", UTF_16BE),
+            (None, b"<\0?\0x\0m\0l\0", UTF_16LE),
+            (None, b"<meta charset=iso-2022-jp>", ISO_2022_JP),
+            (Some("hz-gb-2312"), b"<p>", REPLACEMENT),
         ] {
-            assert!(name(label, first).starts_with("refused"), "{label:?} {first:?}");
+            let charset = settle(Kind::Html, label, first, true).expect("complete bytes settle it");
+            assert_eq!(charset.encoding(), want, "{label:?} {first:?}");
+            assert!(charset.is_transcoded(Kind::Html));
+            assert_eq!(charset.name(Kind::Html), "utf-8");
         }
+        let charset = settle(Kind::Html, Some("gbk"), b"<p>", true).expect("the header settles it");
+        assert!(!charset.is_transcoded(Kind::Html) && charset.is_transcoded(Kind::Xml));
+    }
+
+    #[test]
+    fn xml_declares_its_encoding_and_is_utf_8_otherwise() {
+        for (label, first, want) in [
+            (None, &b"<r/>"[..], UTF_8),
+            (None, b"<meta charset=gbk>", UTF_8),
+            (None, b"<?xml version='1.0' encoding='koi8-r'?><r/>", encoding_rs::KOI8_R),
+            (Some("gbk"), b"<?xml version='1.0' encoding='koi8-r'?><r/>", encoding_rs::GBK),
+            (Some("gbk"), b"\xef\xbb\xbf<?xml version='1.0' encoding='koi8-r'?><r/>", UTF_8),
+            (None, b"<?xml version='1.0' encoding='utf-16'?><r/>", UTF_8),
+            (None, b"<\0?\0x\0m\0l\0", UTF_16LE),
+            (None, b" <?xml encoding='koi8-r'?>", UTF_8),
+        ] {
+            let charset = settle(Kind::Xml, label, first, true).expect("complete bytes settle it");
+            assert_eq!(charset.encoding(), want, "{label:?} {}", String::from_utf8_lossy(first));
+        }
+        let text = b"<?xml version='1.0' encoding='koi8-r'?>";
+        for end in 0..text.len() {
+            assert_eq!(settle(Kind::Xml, None, &text[..end], false), None, "{end} bytes");
+        }
+        assert!(settle(Kind::Xml, None, text, false).is_some());
+        assert!(settle(Kind::Xml, None, b"<rss v", false).is_some(), "nothing to wait for");
     }
 
     #[test]
     fn a_meta_is_waited_for_and_then_believed() {
         let page = b"<title>x</title><meta charset=gbk>";
         for end in 0..page.len() {
-            assert_eq!(settle(None, &page[..end], false), Ok(None), "{end} bytes");
+            assert_eq!(settle(Kind::Html, None, &page[..end], false), None, "{end} bytes");
         }
-        assert!(settle(None, page, false).is_ok_and(|charset| charset.is_some()));
-        assert!(settle(None, &[b' '; 1024], false).is_ok_and(|charset| charset.is_some()));
+        assert!(settle(Kind::Html, None, page, false).is_some());
+        assert!(settle(Kind::Html, None, &[b' '; 1024], false).is_some());
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod stream;
 mod tag;
 mod value;
 mod walk;
+mod xml;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -40,11 +41,11 @@ use crate::{
     policy::{Policy, RuleId},
     vocab::{Grants, Verdict},
 };
-pub use charset::{Charset, UnreadableCharset};
 pub use codec::{Coding, DecodeError};
 pub use sheet::SheetGate;
-pub use sniff::{SNIFF_BYTES, is_html};
+pub use sniff::{Kind, SNIFF_BYTES, sniff};
 pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
+pub use xml::{XmlError, XmlGate};
 
 use finding::Findings;
 use inject::Scout;
@@ -176,7 +177,7 @@ pub enum GateError {
     },
     /// A piece that is read apart is too long.
     #[error(
-        "a noscript, or text in a select, is longer than {max} bytes; raise `noscript_hold_bytes` in [limits], or shorten it"
+        "a noscript, a style in SVG or XML, or text in a select, is longer than {max} bytes; raise `noscript_hold_bytes` in [limits], or shorten it"
     )]
     Noscript {
         /// The limit.
@@ -206,6 +207,9 @@ pub enum GateError {
         /// The limit.
         max: usize,
     },
+    /// The page is XML, and cannot be gated as such.
+    #[error(transparent)]
+    Xml(#[from] XmlError),
     /// The parser failed.
     #[error("the page could not be read; report it with the page, and exempt the path meanwhile")]
     Parser(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -215,6 +219,11 @@ pub enum GateError {
 }
 
 impl GateError {
+    /// Whether a browser reads no further than here either.
+    fn is_where_browsers_stop(&self) -> bool {
+        matches!(self, Self::Xml(XmlError::NotWellFormed { .. }))
+    }
+
     fn from_locate(fault: LocateError, limits: &Limits) -> Self {
         match fault {
             LocateError::Memory => Self::Memory { max: limits.memory_bytes_max },

@@ -146,6 +146,14 @@ fn judge(ctx: &Context, address: &Address, depth: u8, findings: &mut Findings) -
     Named::hits(if address.kind == Kind::Maybe { resolver.absolute(text) } else { resolver.decoded(text) })
 }
 
+/// The rules that the undecoded address of a sheet hits, or what stands in it.
+pub(super) fn linked(ctx: &Context, address: &[u8], findings: &mut Findings) -> Named {
+    match code::data(&decode(address, ctx.encoding)) {
+        Some(data) => look_through(ctx, &data.text, 0, findings),
+        None => Named::hits(ctx.resolver(&mut findings.report.others).raw(address)),
+    }
+}
+
 /// The rules that anything in a whole sheet hits. Sheets in sheets in sheets are not read.
 pub(super) fn look_through(ctx: &Context, css: &str, depth: u8, findings: &mut Findings) -> Named {
     if depth > DEPTH_MAX {

@@ -194,7 +194,7 @@ impl Walker {
     }
 
     /// The first `<base href>` of a document counts; in foreign content it is none.
-    fn base(&mut self, element: &Element<'_>) {
+    pub(super) fn base(&mut self, element: &Element<'_>) {
         if self.ctx.base_settled || element.start.foreign && !element.start.doubtful {
             return;
         }

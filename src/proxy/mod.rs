@@ -4,6 +4,7 @@
 mod asked;
 mod hop;
 pub mod listen;
+mod mime;
 mod observe;
 mod page;
 mod peek;

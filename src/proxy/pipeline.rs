@@ -266,9 +266,12 @@ impl Pipeline {
         match prepared.treatment {
             Treatment::Exempt => return Ok(Response::from_parts(head, body)),
             Treatment::Observe => {}
-            Treatment::Gate => filter_head(ctx, &prepared, &mut head.headers),
+            Treatment::Gate => {
+                filter_head(ctx, &prepared, &mut head.headers);
+                plan::settle(&mut head.headers);
+            }
         }
-        match plan::of(&prepared.head.method, prepared.asked, &prepared.conditionals, &head) {
+        match plan::of(&prepared.head.method, prepared.asked, &prepared.head.headers, &prepared.conditionals, &head) {
             Plan::Pass => Ok(Response::from_parts(head, body)),
             Plan::HeadOnly => {
                 if prepared.treatment == Treatment::Gate {
@@ -295,22 +298,26 @@ impl Pipeline {
         kind: Kind,
     ) -> Result<Response<Body>, Failure> {
         let (body, kind) = match kind {
-            Kind::Unsaid if !head.headers.contains_key(header::CONTENT_ENCODING) => {
+            Kind::Said(kind) => (body, Some(kind)),
+            // Behind a coding the engine looks.
+            Kind::Unsaid if head.headers.contains_key(header::CONTENT_ENCODING) => (body, None),
+            Kind::Unsaid => {
                 let (first, body) = peek::first(body, html::SNIFF_BYTES).await?;
-                if !html::is_html(&first) {
-                    head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-                    return Ok(Response::from_parts(head, body));
+                match html::sniff(&first) {
+                    Some(kind) => (body, Some(kind.essence().to_owned())),
+                    None if prepared.treatment == Treatment::Observe => return Ok(Response::from_parts(head, body)),
+                    None => {
+                        never_a_page(&mut head.headers);
+                        return Ok(Response::from_parts(head, body));
+                    }
                 }
-                (body, "text/html".to_owned())
             }
-            Kind::Unsaid => (body, "text/html".to_owned()),
-            Kind::Html(kind) => (body, kind),
         };
         let page = page::page(ctx, &prepared, &head.headers)?;
         let limits = page::limits(&self.site.config.limits);
         let on_end = page::on_end(ctx, &prepared);
         let content_encoding = all_codings(&head.headers);
-        let (content_type, content_encoding) = (Some(kind.as_str()), content_encoding.as_deref());
+        let (content_type, content_encoding) = (kind.as_deref(), content_encoding.as_deref());
         if prepared.treatment == Treatment::Observe {
             let observed =
                 Observed { content_type: content_type.map(str::to_owned), content_encoding: content_encoding.map(str::to_owned) };
@@ -325,9 +332,9 @@ impl Pipeline {
             None => head.headers.remove(header::CONTENT_ENCODING),
         };
         match gated.content_type.as_deref().map(HeaderValue::from_str) {
-            Some(Ok(kind)) => head.headers.insert(header::CONTENT_TYPE, kind),
-            _ => head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        };
+            Some(Ok(kind)) => drop(head.headers.insert(header::CONTENT_TYPE, kind)),
+            _ => never_a_page(&mut head.headers),
+        }
         head.headers.remove(header::CONTENT_LENGTH);
         mark(&mut head.headers, &prepared);
         if prepared.asked.top_level {
@@ -364,6 +371,12 @@ fn answer_encoding(prepared: &Prepared, head: &HeaderMap) -> Option<&'static str
     let written = [Coding::Zstd, Coding::Brotli, Coding::Gzip, Coding::Identity];
     let came_coded = head.contains_key(header::CONTENT_ENCODING);
     came_coded.then(|| prepared.accepted.best(&written)).flatten().map(Coding::token)
+}
+
+/// The head of a body that has no type and is no page: no browser may take it for one after all.
+fn never_a_page(head: &mut HeaderMap) {
+    head.remove(header::CONTENT_TYPE);
+    head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// The head of a page that is this visitor's variant.

@@ -2,8 +2,12 @@
 
 use http::{HeaderMap, Method, StatusCode, header, response};
 
-use super::asked::Asked;
-use crate::headers::Conditionals;
+use super::{asked::Asked, mime};
+use crate::{
+    headers::{self, Conditionals},
+    html,
+    wire::{self, SEC_FETCH_DEST},
+};
 
 /// The plan for a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +26,29 @@ pub(super) enum Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The head says so: its type with parameters.
-    Html(String),
+    Said(String),
     /// The head says nothing that browsers believe; they look at the body.
     Unsaid,
 }
 
+/// Makes a head say one thing to everybody: one type, and where it depends on what the answer is for
+/// whether it is gated, so that no cache gives the one in the other's place.
+pub(super) fn settle(headers: &mut HeaderMap) {
+    mime::settle(headers);
+    let kind = mime::extract(headers).filter(|kind| !kind.is_unknown());
+    if kind.is_none_or(|kind| html::Kind::of(&kind.essence) == Some(html::Kind::Xml)) {
+        headers::append_vary(headers, &["Sec-Fetch-Dest"]);
+    }
+}
+
 /// Plans. A page is what says so, and a document that says nothing (browsers sniff it).
-pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, head: &response::Parts) -> Plan {
+pub(super) fn of(
+    method: &Method,
+    asked: Asked,
+    request: &HeaderMap,
+    conditionals: &Conditionals,
+    head: &response::Parts,
+) -> Plan {
     if head.status == StatusCode::NOT_MODIFIED {
         return match conditionals {
             // The browser holds our variant of the page, and the upstream says it still stands.
@@ -38,14 +58,26 @@ pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, hea
             _ => Plan::Refuse("the upstream answered 304 to a request without conditions"),
         };
     }
-    let kind = match content_type(&head.headers) {
-        ContentType::Sniffed if asked.page || asked.top_level => Kind::Unsaid,
-        ContentType::Known(kind) if kind == "application/xhtml+xml" => {
-            return Plan::Refuse("the page is XHTML, which is not read in this version; let the site send text/html");
-        }
-        ContentType::Known(kind) if kind == "text/html" => Kind::Html(first_type(&head.headers)),
-        ContentType::Contradictory => return Plan::Refuse("the page has several content types; let the site send one"),
-        ContentType::Sniffed | ContentType::Known(_) => return Plan::Pass,
+    let kind = match mime::extract(&head.headers).filter(|kind| !kind.is_unknown()) {
+        // Told not to look at the body, a browser shows it as text.
+        None if is_nosniff(&head.headers) => return Plan::Pass,
+        None if asked.page || asked.top_level => Kind::Unsaid,
+        None => return Plan::Pass,
+        Some(kind) => match html::Kind::of(&kind.essence) {
+            Some(html::Kind::Html) => Kind::Said(kind.to_string()),
+            Some(html::Kind::Xml) if is_shown(asked, request) => Kind::Said(kind.to_string()),
+            Some(html::Kind::Xml) => return Plan::Pass,
+            None if kind.essence.starts_with("multipart/") && asked.page => {
+                return Plan::Refuse(
+                    "the answer to a navigation has several parts, and some browsers show parts in HTML; exempt the path if \
+                     it is a camera's pictures",
+                );
+            }
+            None if matches!(kind.essence.as_str(), "application/signed-exchange" | "application/webbundle") => {
+                return Plan::Refuse("a signed exchange is a page that nobody may change; let the site send the page itself");
+            }
+            None => return Plan::Pass,
+        },
     };
     let bodiless = head.status.is_informational() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
     match kind {
@@ -59,40 +91,20 @@ pub(super) fn of(method: &Method, asked: Asked, conditionals: &Conditionals, hea
     }
 }
 
-/// The first type as it came, bytes that are no ASCII included.
-fn first_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
-    value.split(',').next().unwrap_or_default().to_owned()
+/// Whether XML that is the answer may be shown as a document, or make one (XSLT). As an image, SVG runs no
+/// script and loads nothing; what page code fetches is data. Who does not say what it is for may show it.
+fn is_shown(asked: Asked, request: &HeaderMap) -> bool {
+    match wire::single(request, &SEC_FETCH_DEST) {
+        Some("xslt") => true,
+        Some(_) => asked.page,
+        None => asked.page || asked.top_level,
+    }
 }
 
-/// What a browser makes of `Content-Type`.
-enum ContentType {
-    /// Nothing that it believes: it looks at the body (MIME Sniffing, section 7.1).
-    Sniffed,
-    /// One type, without parameters, in lower case.
-    Known(String),
-    /// Several, one of them a page's. Browsers take the last one (Fetch, "extract a MIME type"); what
-    /// stands between them and here may not.
-    Contradictory,
-}
-
-fn content_type(headers: &HeaderMap) -> ContentType {
-    let mut kinds: Vec<String> = Vec::new();
-    for value in headers.get_all(header::CONTENT_TYPE) {
-        for part in String::from_utf8_lossy(value.as_bytes()).split(',') {
-            let kind = part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            if kind.contains('/') && !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
-        }
-    }
-    kinds.retain(|kind| !matches!(kind.as_str(), "*/*" | "unknown/unknown" | "application/unknown"));
-    match kinds.as_slice() {
-        [] => ContentType::Sniffed,
-        [kind] => ContentType::Known(kind.clone()),
-        several if several.iter().any(|kind| kind.contains("html")) => ContentType::Contradictory,
-        [first, ..] => ContentType::Known(first.clone()),
-    }
+/// Fetch standard, "determine nosniff".
+fn is_nosniff(headers: &HeaderMap) -> bool {
+    let line = headers.get(header::X_CONTENT_TYPE_OPTIONS).and_then(|line| line.to_str().ok()).unwrap_or_default();
+    line.split(',').next().unwrap_or_default().trim().eq_ignore_ascii_case("nosniff")
 }
 
 /// `Content-Disposition: attachment` (RFC 6266): one value, and that type; anything else may be shown.
@@ -119,26 +131,28 @@ mod tests {
         }
         let conditionals = headers::prepare_conditionals(&mut asked, &headers::Variant::new(&Hash([0; 32])), true);
         let head = resp.body(()).expect("a test answer").into_parts().0;
-        of(&method, Asked { page: true, top_level: true }, &conditionals, &head)
+        of(&method, Asked { page: true, top_level: true }, &HeaderMap::new(), &conditionals, &head)
     }
 
     #[test]
     fn pages_are_gated_whatever_their_status() {
         let get = |status, kind| plan(Method::GET, status, &[("content-type", kind)], None);
-        let html = |kind: &str| Plan::Gate(Kind::Html(kind.to_owned()));
+        let html = |kind: &str| Plan::Gate(Kind::Said(kind.to_owned()));
         assert_eq!(get(200, "text/html; charset=utf-8"), html("text/html; charset=utf-8"));
-        assert_eq!(get(404, "TEXT/HTML"), html("TEXT/HTML"));
-        assert!(matches!(get(200, "text/html; x=\"\u{e9}\""), Plan::Gate(Kind::Html(_))));
+        assert_eq!(get(404, "TEXT/HTML"), html("text/html"));
         for sniffed in ["nonsense", "*/*", "unknown/unknown", "application/unknown; charset=x"] {
             assert_eq!(get(200, sniffed), Plan::Gate(Kind::Unsaid), "{sniffed}");
+            let told = [("content-type", sniffed), ("x-content-type-options", "NoSniff")];
+            assert_eq!(plan(Method::GET, 200, &told, None), Plan::Pass, "{sniffed}");
         }
-        assert!(matches!(get(200, "text/html, text/html; charset=utf-8"), Plan::Gate(Kind::Html(_))));
-        assert!(matches!(get(200, "image/png, text/html"), Plan::Refuse(_)));
-        assert!(matches!(
-            plan(Method::GET, 200, &[("content-type", "text/plain"), ("content-type", "text/html")], None),
-            Plan::Refuse(_)
-        ));
-        assert!(matches!(get(200, "application/xhtml+xml"), Plan::Refuse(_)));
+        assert_eq!(get(200, "text/html, text/html; charset=utf-8"), html("text/html; charset=utf-8"));
+        assert_eq!(get(200, "image/png, text/html"), html("text/html"));
+        assert_eq!(get(200, "text/html, image/png"), Plan::Pass);
+        let lines = [("content-type", "text/plain"), ("content-type", "text/html")];
+        assert_eq!(plan(Method::GET, 200, &lines, None), html("text/html"));
+        assert_eq!(get(200, "application/xhtml+xml"), html("application/xhtml+xml"));
+        assert!(matches!(get(200, "multipart/x-mixed-replace;boundary=x"), Plan::Refuse(_)));
+        assert!(matches!(get(200, "application/signed-exchange;v=b3"), Plan::Refuse(_)));
         assert_eq!(plan(Method::GET, 200, &[], None), Plan::Gate(Kind::Unsaid));
         assert_eq!(get(200, "image/png"), Plan::Pass);
         assert_eq!(get(204, "text/html"), Plan::Pass);
@@ -147,6 +161,32 @@ mod tests {
         let saved =
             |disposition| plan(Method::GET, 200, &[("content-type", "text/html"), ("content-disposition", disposition)], None);
         assert_eq!((saved("attachment; filename=x.html"), saved("inline")), (Plan::Pass, html("text/html")));
+    }
+
+    #[test]
+    fn xml_is_gated_where_it_may_be_shown() {
+        let head = |kind: &str| Response::builder().header("content-type", kind).body(()).expect("a test").into_parts().0;
+        let get = |kind: &str, lines: &[(&'static str, &'static str)]| {
+            let request: HeaderMap = lines
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
+            let asked = Asked::of(&Method::GET, &request);
+            matches!(of(&Method::GET, asked, &request, &Conditionals::default(), &head(kind)), Plan::Gate(_))
+        };
+        for kind in ["image/svg+xml", "text/xml", "application/xml; charset=utf-8", "application/rss+xml", "text/xsl"] {
+            for shown in ["document", "iframe", "frame", "embed", "object", "xslt"] {
+                assert!(get(kind, &[("sec-fetch-dest", shown)]), "{kind} as {shown}");
+            }
+            assert!(get(kind, &[]) && get(kind, &[("accept", "*/*")]), "{kind} for nobody knows what");
+            assert!(get(kind, &[("sec-fetch-dest", "image"), ("sec-fetch-dest", "image")]), "{kind}, told twice");
+            for other in ["image", "empty", "style", "script"] {
+                assert!(!get(kind, &[("sec-fetch-dest", other)]), "{kind} as {other}");
+            }
+        }
+        let mut headers = head("image/svg+xml").headers;
+        settle(&mut headers);
+        assert_eq!(headers.get("vary"), Some(&HeaderValue::from_static("Sec-Fetch-Dest")));
     }
 
     #[test]

@@ -39,12 +39,19 @@ pub enum DecodeError {
     },
 }
 
-/// Decodes one body.
+/// Decodes one body through all of its codings.
 pub(in crate::html) struct Decoder {
+    /// The coding that was applied last comes first. Never empty.
+    layers: Vec<Layer>,
+    received: u64,
+}
+
+/// One coding of a body.
+struct Layer {
     state: State,
     coding: Coding,
     limits: DecoderLimits,
-    received: bool,
+    begun: bool,
 }
 
 enum State {
@@ -66,7 +73,49 @@ const PIECE_BYTES: usize = 4 << 10;
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 impl Decoder {
-    pub(in crate::html) fn new(coding: Coding, limits: DecoderLimits) -> Self {
+    /// A decoder for codings in the order in which they were applied.
+    pub(in crate::html) fn new(codings: &[Coding], limits: DecoderLimits) -> Self {
+        let codings = if codings.is_empty() { &[Coding::Identity] } else { codings };
+        Self { layers: codings.iter().rev().map(|coding| Layer::new(*coding, limits)).collect(), received: 0 }
+    }
+
+    /// Decodes the next piece and appends to `plain`.
+    pub(in crate::html) fn write(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), DecodeError> {
+        for piece in bytes.chunks(PIECE_BYTES) {
+            self.received += piece.len() as u64;
+            self.write_from(0, piece, plain)?;
+        }
+        Ok(())
+    }
+
+    /// The body is over: a coded one must be, too.
+    pub(in crate::html) fn finish(&mut self, plain: &mut Vec<u8>) -> Result<(), DecodeError> {
+        for index in 0..self.layers.len() {
+            let mut rest = Vec::new();
+            self.layers[index].finish(&mut rest)?;
+            self.write_from(index + 1, &rest, plain)?;
+        }
+        Ok(())
+    }
+
+    /// Sends bytes through the layers from one on. What came over the wire is what every layer's ratio
+    /// is measured by: a stack must not multiply what one coding may do.
+    fn write_from(&mut self, index: usize, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), DecodeError> {
+        let Some(layer) = self.layers.get_mut(index) else {
+            plain.extend_from_slice(bytes);
+            return Ok(());
+        };
+        // What decodes to much is handed on in pieces, so that the limits of what follows are met early.
+        let mut decoded = Vec::new();
+        for piece in bytes.chunks(PIECE_BYTES) {
+            layer.write(piece, self.received, &mut decoded)?;
+        }
+        self.write_from(index + 1, &decoded, plain)
+    }
+}
+
+impl Layer {
+    fn new(coding: Coding, limits: DecoderLimits) -> Self {
         let sink = Sink { bytes: Vec::new(), received: 0, produced: 0, over: false, limits };
         let state = match coding {
             Coding::Identity => State::Identity(sink),
@@ -75,26 +124,22 @@ impl Decoder {
             Coding::Brotli => State::Brotli(Box::new(brotli::DecompressorWriter::new(sink, PIECE_BYTES))),
             Coding::Zstd => zstd_decoder(sink),
         };
-        Self { state, coding, limits, received: false }
+        Self { state, coding, limits, begun: false }
     }
 
-    /// Decodes the next piece and appends to `plain`.
-    pub(in crate::html) fn write(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), DecodeError> {
-        for piece in bytes.chunks(PIECE_BYTES) {
-            self.received = true;
-            if let Some(sink) = self.state.sink() {
-                sink.received += piece.len() as u64;
-            }
-            let result = self.state.write(piece);
-            self.settle(result, plain)?;
+    /// Decodes the next piece; `received` bytes have come over the wire.
+    fn write(&mut self, piece: &[u8], received: u64, plain: &mut Vec<u8>) -> Result<(), DecodeError> {
+        self.begun = true;
+        if let Some(sink) = self.state.sink() {
+            sink.received = received;
         }
-        Ok(())
+        let result = self.state.write(piece);
+        self.settle(result, plain)
     }
 
-    /// The body is over: a coded one must be, too.
-    pub(in crate::html) fn finish(&mut self, plain: &mut Vec<u8>) -> Result<(), DecodeError> {
+    fn finish(&mut self, plain: &mut Vec<u8>) -> Result<(), DecodeError> {
         // No body at all is no broken body.
-        let result = if self.received { self.state.finish() } else { Ok(()) };
+        let result = if self.begun { self.state.finish() } else { Ok(()) };
         self.settle(result, plain)
     }
 

@@ -24,24 +24,34 @@ pub enum Coding {
     Zstd,
 }
 
+/// How many codings may lie over each other. Nobody means more than one; each costs a decoder.
+const STACKED_MAX: usize = 3;
+
 impl Coding {
-    /// The coding a `Content-Encoding` header names; `None` for one that is unknown, or for several.
-    pub fn of(header: Option<&str>) -> Option<Self> {
-        let mut coding = Self::Identity;
+    /// The codings a `Content-Encoding` header names, in the order in which they were applied (RFC 9110,
+    /// 8.4); `None` where one is unknown, or where there are too many.
+    pub fn all_of(header: Option<&str>) -> Option<Vec<Self>> {
+        let mut codings = Vec::new();
         let words = header.unwrap_or_default().split(',').map(|word| word.trim().to_ascii_lowercase());
         for word in words.filter(|word| !word.is_empty() && word != "identity") {
-            if coding != Self::Identity {
-                return None;
-            }
-            coding = match word.as_str() {
+            codings.push(match word.as_str() {
                 "gzip" | "x-gzip" => Self::Gzip,
                 "deflate" => Self::Deflate,
                 "br" => Self::Brotli,
                 "zstd" => Self::Zstd,
                 _ => return None,
-            };
+            });
         }
-        Some(coding)
+        (codings.len() <= STACKED_MAX).then_some(codings)
+    }
+
+    /// The one coding a header names; `None` for one that is unknown, or for several.
+    pub fn of(header: Option<&str>) -> Option<Self> {
+        match Self::all_of(header)?.as_slice() {
+            [] => Some(Self::Identity),
+            [one] => Some(*one),
+            _ => None,
+        }
     }
 
     /// The name for a `Content-Encoding` header; `None` where there is to be none.
@@ -61,18 +71,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stacked_and_unknown_codings_are_not_guessed_at() {
+    fn codings_are_read_in_their_order_and_unknown_ones_are_not_guessed_at() {
         for (header, want) in [
-            (None, Some(Coding::Identity)),
-            (Some(""), Some(Coding::Identity)),
-            (Some("identity"), Some(Coding::Identity)),
-            (Some(" GZip "), Some(Coding::Gzip)),
-            (Some("identity, br"), Some(Coding::Brotli)),
-            (Some("gzip, br"), None),
-            (Some("compress"), None),
+            (None, Some(vec![])),
+            (Some(""), Some(vec![])),
+            (Some("identity"), Some(vec![])),
+            (Some(" X-GZip "), Some(vec![Coding::Gzip])),
+            (Some("identity, br,"), Some(vec![Coding::Brotli])),
+            (Some("gzip, br, identity, zstd"), Some(vec![Coding::Gzip, Coding::Brotli, Coding::Zstd])),
+            (Some("gzip, gzip, gzip, gzip"), None),
+            (Some("gzip, compress"), None),
         ] {
-            assert_eq!(Coding::of(header), want, "{header:?}");
+            assert_eq!(Coding::all_of(header), want, "{header:?}");
         }
+        assert_eq!(Coding::of(Some("gzip, br")), None);
     }
 
     fn round_trip(coding: Coding, text: &[u8], size: usize) -> Vec<u8> {
@@ -88,7 +100,11 @@ mod tests {
 
     fn unpack(coding: Coding, packed: &[u8], size: usize) -> Result<Vec<u8>, DecodeError> {
         let limits = DecoderLimits { bytes_max: 1 << 22, ratio_max: 100, ratio_floor_bytes: 1 << 16 };
-        let mut decoder = Decoder::new(coding, limits);
+        unpack_all(&[coding], packed, size, limits)
+    }
+
+    fn unpack_all(codings: &[Coding], packed: &[u8], size: usize, limits: DecoderLimits) -> Result<Vec<u8>, DecodeError> {
+        let mut decoder = Decoder::new(codings, limits);
         let mut plain = Vec::new();
         for chunk in packed.chunks(size) {
             decoder.write(chunk, &mut plain)?;
@@ -105,6 +121,40 @@ mod tests {
                 assert!(round_trip(coding, &text, size) == text, "{coding:?} in pieces of {size}");
             }
         }
+    }
+
+    fn pack(coding: Coding, text: &[u8]) -> Vec<u8> {
+        let (mut encoder, mut packed) = (Encoder::new(coding).expect("an encoder can be made"), Vec::new());
+        encoder.write(text, &mut packed).and_then(|()| encoder.finish(&mut packed)).expect("memory takes it");
+        packed
+    }
+
+    #[test]
+    fn stacked_codings_are_taken_off_from_the_last_to_the_first() {
+        let text = "<p>some text</p>".repeat(500);
+        let limits = DecoderLimits { bytes_max: 1 << 22, ratio_max: 100, ratio_floor_bytes: 1 << 16 };
+        let codings = [Coding::Gzip, Coding::Brotli, Coding::Zstd];
+        let packed = codings.iter().fold(text.clone().into_bytes(), |body, coding| pack(*coding, &body));
+        for size in [1, 13, 1 << 20] {
+            let plain = unpack_all(&codings, &packed, size, limits).expect("it was packed here");
+            assert!(plain == text.as_bytes(), "in pieces of {size}");
+        }
+        let cut = &packed[..packed.len() - 1];
+        assert!(matches!(unpack_all(&codings, cut, 64, limits), Err(DecodeError::Broken { .. })));
+        let swapped = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
+        assert!(matches!(unpack_all(&swapped, &packed, 64, limits), Err(DecodeError::Broken { .. })));
+    }
+
+    #[test]
+    fn the_ratio_counts_over_the_whole_stack() {
+        let text = vec![b' '; 300 << 10];
+        let packed = pack(Coding::Gzip, &pack(Coding::Gzip, &text));
+        let limits = DecoderLimits { bytes_max: 1 << 22, ratio_max: 800, ratio_floor_bytes: 4 << 10 };
+        // Each layer alone stays below the ratio.
+        assert!(unpack_all(&[Coding::Gzip], &packed, 64, limits).is_ok());
+        let once = pack(Coding::Gzip, &text);
+        assert!(unpack_all(&[Coding::Gzip], &once, 64, limits).is_ok(), "{} bytes", once.len());
+        assert!(matches!(unpack_all(&[Coding::Gzip, Coding::Gzip], &packed, 64, limits), Err(DecodeError::Bomb { .. })));
     }
 
     #[test]

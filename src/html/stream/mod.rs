@@ -1,25 +1,27 @@
-//! A body in, a gated body out: decode, settle the charset, gate, encode. The only part of this room
-//! that waits for anything.
+//! A body in, a gated body out: decode, settle kind and charset, transcode where it must be, gate,
+//! encode. The only part of this room that waits for anything.
 //!
 //! Pulled by whoever sends it, so a slow visitor slows the upstream. Trailers are dropped: they
 //! speak about bytes that are no longer these. After an error the body ends with that error, which
 //! cuts the connection where everybody can see it.
 
+mod engine;
+
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 
+use engine::{Engine, Transcoder};
+
 use super::{
-    Gate, GateError, Limits, Page, PageReport,
-    charset::{self, UnreadableCharset},
+    GateError, Limits, Page, PageReport, charset,
     codec::{Coding, DecodeError, Decoder, DecoderLimits, Encoder},
-    sniff,
+    sniff::{self, Kind},
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,7 +29,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What the headers say about the bodies on both sides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BodyHead<'h> {
-    /// `Content-Type` of the upstream.
+    /// `Content-Type` of the upstream: one type, of a document. `None` where it is for the bytes to say.
     pub content_type: Option<&'h str>,
     /// `Content-Encoding` of the upstream; several headers joined with commas.
     pub content_encoding: Option<&'h str>,
@@ -43,8 +45,8 @@ pub struct Gated<B> {
     /// The `Content-Encoding` to send; `None` for none.
     pub content_encoding: Option<&'static str>,
     /// The `Content-Type` to send, with the charset that the page was gated in. `None` where there
-    /// was none and the body is no HTML: it passes unchanged, and **must** be sent with
-    /// `X-Content-Type-Options: nosniff`, so that no browser takes it for HTML after all.
+    /// was none and the body is no document: it passes unchanged, and **must** be sent without a type and
+    /// with `X-Content-Type-Options: nosniff`, so that no browser takes it for one after all.
     pub content_type: Option<String>,
 }
 
@@ -52,11 +54,11 @@ pub struct Gated<B> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Its encoding.
-    #[error(transparent)]
-    Charset(#[from] UnreadableCharset),
     /// Its content coding.
-    #[error("the body has the content coding `{0}`, which is not read; let the site answer with gzip, br, zstd or none")]
+    #[error(
+        "the body has the content coding `{0}`, which is not read; let the site answer with gzip, br, zstd or none, and no \
+         more than three of them over each other"
+    )]
     Coding(String),
     /// It broke off, or is broken, within its first bytes.
     #[error(transparent)]
@@ -102,16 +104,18 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let Some(coding) = Coding::of(head.content_encoding) else {
+    let Some(codings) = Coding::all_of(head.content_encoding) else {
         return Err(Refusal::Coding(head.content_encoding.unwrap_or_default().to_owned()));
     };
     let answer = Coding::of(head.answer_encoding).filter(|&coding| coding != Coding::Deflate).unwrap_or(Coding::Identity);
     let mut body = GatedBody {
         upstream,
         input: Bytes::new(),
-        decoder: Decoder::new(coding, decoder_limits(&limits)),
+        decoder: Decoder::new(&codings, decoder_limits(&limits)),
         plain: Vec::new(),
-        gate: None,
+        transcoder: None,
+        engine: None,
+        fault: None,
         encoder: Encoder::new(answer).map_err(BodyError::Encode)?,
         out: Vec::new(),
         unflushed: false,
@@ -120,27 +124,33 @@ where
         on_end: None,
     };
     let label = head.content_type.and_then(charset::label_of);
+    let essence = head.content_type.map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let mut complete = false;
-    let charset = loop {
-        let sniffed = head.content_type.is_some() || complete || body.plain.len() >= sniff::SNIFF_BYTES;
-        if sniffed && let Some(charset) = charset::settle(label, &body.plain, complete)? {
-            break charset;
+    let settled = loop {
+        let kind = match essence {
+            // Who sends a body here takes it for a document, whatever its type says.
+            Some(essence) => Some(Kind::of(&essence.to_ascii_lowercase()).unwrap_or(Kind::Html)),
+            None if complete || body.plain.len() >= sniff::SNIFF_BYTES => match sniff::sniff(&body.plain) {
+                Some(kind) => Some(kind),
+                None => break None,
+            },
+            None => None,
+        };
+        if let Some(kind) = kind
+            && let Some(charset) = charset::settle(kind, label, &body.plain, complete)
+        {
+            break Some((kind, charset));
         }
         complete = !poll_fn(|cx| body.poll_plain(cx)).await?;
     };
-    let essence = match head.content_type {
-        Some(content_type) => content_type.split(';').next().map(str::trim),
-        None => sniff::is_html(&body.plain).then_some("text/html"),
-    };
-    if essence.is_some() {
-        body.gate = Some(Gate::with_encoding(Arc::new(page), limits, charset.encoding()));
+    let content_type =
+        settled.map(|(kind, charset)| format!("{}; charset={}", essence.unwrap_or_else(|| kind.essence()), charset.name(kind)));
+    if let Some((kind, charset)) = settled {
+        body.transcoder = Transcoder::new(kind, charset);
+        body.engine = Some(Engine::new(kind, page, limits, charset));
     }
     body.on_end = Some(on_end);
-    Ok(Gated {
-        body,
-        content_encoding: answer.name(),
-        content_type: essence.map(|essence| format!("{essence}; charset={}", charset.name())),
-    })
+    Ok(Gated { body, content_encoding: answer.name(), content_type })
 }
 
 fn decoder_limits(limits: &Limits) -> DecoderLimits {
@@ -159,8 +169,11 @@ pub struct GatedBody<B> {
     decoder: Decoder,
     /// Decoded, not yet gated.
     plain: Vec<u8>,
-    /// `None` for what is no HTML.
-    gate: Option<Gate>,
+    transcoder: Option<Transcoder>,
+    /// `None` for what is no document.
+    engine: Option<Engine>,
+    /// What ends the body once everything before it is sent.
+    fault: Option<BodyError>,
     encoder: Encoder,
     out: Vec<u8>,
     /// Whether the encoder may hold something back.
@@ -207,15 +220,20 @@ where
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         loop {
             self.gate_plain()?;
-            if self.out.len() >= FRAME_BYTES {
+            if self.out.len() >= FRAME_BYTES || self.fault.is_some() && !self.out.is_empty() {
                 return Poll::Ready(Ok(Some(self.take_out())));
+            }
+            if let Some(fault) = self.fault.take() {
+                return Poll::Ready(Err(fault));
             }
             match self.poll_plain(cx) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Ready(Ok(false)) => {
                     self.finish()?;
-                    return Poll::Ready(Ok((!self.out.is_empty()).then(|| self.take_out())));
+                    if self.fault.is_none() {
+                        return Poll::Ready(Ok((!self.out.is_empty()).then(|| self.take_out())));
+                    }
                 }
                 // While the upstream thinks, the visitor gets to see everything so far.
                 Poll::Pending => {
@@ -232,13 +250,12 @@ where
         if self.plain.is_empty() {
             return Ok(());
         }
-        let mut gated = Vec::with_capacity(self.plain.len());
-        match &mut self.gate {
-            Some(gate) => gate.write(&self.plain, &mut gated)?,
-            None => gated.extend_from_slice(&self.plain),
+        if let Some(transcoder) = &mut self.transcoder {
+            let mut text = Vec::new();
+            transcoder.write(&self.plain, false, &mut text);
+            self.plain = text;
         }
-        self.plain.clear();
-        self.encode(&gated)
+        self.through_engine(|engine, plain, gated| engine.write(plain, gated))
     }
 
     fn finish(&mut self) -> Result<(), BodyError> {
@@ -246,15 +263,48 @@ where
             return Ok(());
         }
         self.gate_plain()?;
-        let mut rest = Vec::new();
-        if let Some(gate) = &mut self.gate {
-            gate.end(&mut rest)?;
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.write(&[], true, &mut self.plain);
         }
-        self.encode(&rest)?;
+        self.through_engine(|engine, plain, gated| {
+            engine.write(plain, gated)?;
+            engine.end(gated)
+        })?;
+        if self.fault.is_some() {
+            return Ok(());
+        }
         self.encoder.finish(&mut self.out).map_err(BodyError::Encode)?;
         self.ended = true;
         self.tell(Ending::Complete);
         Ok(())
+    }
+
+    /// Where the text is not well-formed, a browser shows what came before: so it is sent. After any
+    /// other fault nothing is.
+    fn through_engine(
+        &mut self,
+        work: impl FnOnce(&mut Engine, &[u8], &mut Vec<u8>) -> Result<(), GateError>,
+    ) -> Result<(), BodyError> {
+        let mut gated = Vec::with_capacity(self.plain.len());
+        let result = match &mut self.engine {
+            Some(_) if self.fault.is_some() => Ok(()),
+            Some(engine) => work(engine, &self.plain, &mut gated),
+            None => {
+                gated.extend_from_slice(&self.plain);
+                Ok(())
+            }
+        };
+        self.plain.clear();
+        match result {
+            Err(fault) if fault.is_where_browsers_stop() => {
+                self.encode(&gated)?;
+                self.encoder.flush(&mut self.out).map_err(BodyError::Encode)?;
+                self.fault = Some(fault.into());
+                Ok(())
+            }
+            Err(fault) => Err(fault.into()),
+            Ok(()) => self.encode(&gated),
+        }
     }
 
     fn encode(&mut self, gated: &[u8]) -> Result<(), BodyError> {
@@ -274,7 +324,7 @@ impl<B> GatedBody<B> {
     fn tell(&mut self, ending: Ending<'_>) {
         if let Some(on_end) = self.on_end.take() {
             let nothing = PageReport::default();
-            on_end(self.gate.as_ref().map_or(&nothing, Gate::report), ending);
+            on_end(self.engine.as_ref().map_or(&nothing, Engine::report), ending);
         }
     }
 }
@@ -313,7 +363,7 @@ impl<B> Drop for GatedBody<B> {
 
 impl<B> std::fmt::Debug for GatedBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GatedBody").field("gate", &self.gate).field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("GatedBody").field("engine", &self.engine).field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,71 @@
+//! The gate for one kind of document, and the way of its text there.
+
+use std::sync::Arc;
+
+use encoding_rs::Decoder;
+
+use super::super::{Gate, GateError, Limits, Page, PageReport, charset::Charset, sniff::Kind, xml::XmlGate};
+
+/// What looks for tags in a body.
+#[derive(Debug)]
+pub(super) enum Engine {
+    Html(Box<Gate>),
+    Xml(Box<XmlGate>),
+}
+
+impl Engine {
+    /// The engine for a kind of document in an encoding.
+    pub(super) fn new(kind: Kind, page: Page, limits: Limits, charset: Charset) -> Self {
+        let page = Arc::new(page);
+        match kind {
+            Kind::Html if charset.is_transcoded(kind) => Self::Html(Box::new(Gate::new(page, limits))),
+            Kind::Html => Self::Html(Box::new(Gate::with_encoding(page, limits, charset.encoding()))),
+            Kind::Xml => Self::Xml(Box::new(XmlGate::new(page, limits))),
+        }
+    }
+
+    /// Gates the next bytes.
+    pub(super) fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), GateError> {
+        match self {
+            Self::Html(gate) => gate.write(bytes, out),
+            Self::Xml(gate) => gate.write(bytes, out),
+        }
+    }
+
+    /// The document is over.
+    pub(super) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), GateError> {
+        match self {
+            Self::Html(gate) => gate.end(out),
+            Self::Xml(gate) => gate.end(out),
+        }
+    }
+
+    /// What was met so far.
+    pub(super) fn report(&self) -> &PageReport {
+        match self {
+            Self::Html(gate) => gate.report(),
+            Self::Xml(gate) => gate.report(),
+        }
+    }
+}
+
+/// Makes UTF-8 out of the encodings in which tags could hide, as browsers read them: what is invalid
+/// becomes U+FFFD, and the byte order mark goes.
+pub(super) struct Transcoder(Decoder);
+
+impl Transcoder {
+    /// `None` where the bytes stay what they are.
+    pub(super) fn new(kind: Kind, charset: Charset) -> Option<Self> {
+        charset.is_transcoded(kind).then(|| Self(charset.encoding().new_decoder_with_bom_removal()))
+    }
+
+    /// Appends the next bytes to `text`; `last` if none follow.
+    pub(super) fn write(&mut self, bytes: &[u8], last: bool, text: &mut Vec<u8>) {
+        // Only an end that was told before makes the decoder's bound overflow, and then there is no text.
+        let room = self.0.max_utf8_buffer_length(bytes.len()).unwrap_or_default();
+        let from = text.len();
+        text.resize(from + room, 0);
+        let (_, _, written, _) = self.0.decode_to_utf8(bytes, &mut text[from..], last);
+        text.truncate(from + written);
+    }
+}

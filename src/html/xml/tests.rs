@@ -1,0 +1,1 @@
+//! The XML gate at its door.
