@@ -44,7 +44,7 @@ use crate::{
 pub use codec::{Coding, DecodeError};
 pub use sheet::SheetGate;
 pub use sniff::{Kind, SNIFF_BYTES, sniff};
-pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
+pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body, sheet_is_plain};
 pub use xml::{XmlError, XmlGate};
 
 use finding::Findings;
@@ -57,6 +57,7 @@ use walk::{Context, Setting, Walker};
 pub type AmendCsp = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What the gate needs to know about one page of one visitor.
+#[derive(Clone)]
 pub struct Page {
     /// What vendors look like, and what their tags need.
     pub policy: Arc<Policy>,

@@ -65,7 +65,7 @@ fn gate_with(page: &Arc<Page>, limits: &Limits, html: &[u8]) -> Result<(String, 
 }
 
 /// Takes the insertions out of the output and puts the cuts back.
-fn undo(input: &[u8], applied: &[splice::Patch], output: &[u8]) -> Vec<u8> {
+pub(super) fn undo(input: &[u8], applied: &[splice::Patch], output: &[u8]) -> Vec<u8> {
     let (mut restored, mut rest, mut at) = (Vec::new(), output, 0);
     for patch in applied {
         let (kept, after) = rest.split_at(patch.at - at);

@@ -1,6 +1,10 @@
 //! The adapter at its door: frames in, frames out.
 
-use std::{collections::VecDeque, sync::Mutex, task::Waker};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    task::Waker,
+};
 
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
@@ -62,7 +66,7 @@ fn encoded(coding: Coding, text: &[u8]) -> Vec<u8> {
 
 fn decoded(coding: Coding, packed: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    let mut decoder = Decoder::new(coding, decoder_limits(&Limits::default()));
+    let mut decoder = Decoder::new(&[coding], decoder_limits(&Limits::default()));
     decoder.write(packed, &mut plain).and_then(|()| decoder.finish(&mut plain)).expect("it was packed here");
     plain
 }
@@ -104,7 +108,7 @@ async fn what_is_there_is_sent_while_the_upstream_thinks() {
         let first = body.frame().await.expect("there is a frame").expect("it is no error");
         let first = first.into_data().expect("it is data");
         let mut plain = Vec::new();
-        let mut decoder = Decoder::new(Coding::of(Some(accept)).expect("it is known"), decoder_limits(&Limits::default()));
+        let mut decoder = Decoder::new(&[Coding::of(Some(accept)).expect("it is known")], decoder_limits(&Limits::default()));
         decoder.write(&first, &mut plain).expect("it is a beginning");
         assert_eq!(plain, b"<p>first", "{accept}");
     }
@@ -128,12 +132,77 @@ async fn what_cannot_be_read_is_refused_before_a_byte_is_sent() {
     let html = |content_type| BodyHead { content_type: Some(content_type), ..BodyHead::default() };
     let coded = |coding| BodyHead { content_type: Some("text/html"), content_encoding: Some(coding), ..BodyHead::default() };
     let page = || Pieces::of([PAGE.as_bytes()]);
-    assert!(matches!(start(page(), html("text/html; charset=utf-16")).await.0, Err(Refusal::Charset(_))));
-    assert!(matches!(start(page(), coded("gzip, br")).await.0, Err(Refusal::Coding(_))));
+    assert!(matches!(start(page(), coded("gzip, compress")).await.0, Err(Refusal::Coding(_))));
+    assert!(matches!(start(page(), coded("gzip, br, gzip, br")).await.0, Err(Refusal::Coding(_))));
     assert!(matches!(start(page(), coded("br")).await.0, Err(Refusal::Body(BodyError::Decode(_)))));
     let (refused, seen) = start(Pieces(VecDeque::from([Err(std::io::Error::other("reset"))])), html("text/html")).await;
     assert!(matches!(refused, Err(Refusal::Body(BodyError::Upstream(_)))));
     assert!(seen.lock().expect("no panic").is_empty(), "nothing began, nothing ended");
+}
+
+#[tokio::test]
+async fn double_bytes_are_gated_as_text_in_utf_8_however_they_arrive() {
+    let text = "<title>\u{65e5}\u{672c} \u{1f600}</title><img src=//acme.example/p><p>text";
+    let utf16: [Vec<u8>; 2] = [
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        [&b"\xfe\xff"[..], &text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>()].concat(),
+    ];
+    let jis =
+        encoding_rs::ISO_2022_JP.encode("<meta charset=iso-2022-jp><img src=//acme.example/p>\u{65e5}\u{672c}").0.into_owned();
+    for (bytes, kind, want) in [
+        (&utf16[0], "text/html; charset=utf-16", held(text)),
+        (&utf16[1], "text/html; charset=gbk", held(text)),
+        (&jis, "text/html", held("<meta charset=iso-2022-jp><img src=//acme.example/p>\u{65e5}\u{672c}")),
+        (&b"<p>anything".to_vec(), "text/html; charset=hz-gb-2312", "\u{fffd}".to_owned()),
+        // Cut in a character, and half a pair.
+        (&b"<\0p\0>\0\0\xd8x\0\x3d".to_vec(), "text/html; charset=utf-16", "<p>\u{fffd}x\u{fffd}".to_owned()),
+    ] {
+        for size in [1, 2, 3, 7, 1024] {
+            let head = BodyHead { content_type: Some(kind), ..BodyHead::default() };
+            let (gated, _) = start(Pieces::of(bytes.chunks(size)), head).await;
+            let gated = gated.expect("it can be gated");
+            assert_eq!(gated.content_type.as_deref(), Some("text/html; charset=utf-8"));
+            assert_eq!(String::from_utf8(all(gated).await.expect("it ends")).expect("UTF-8"), want, "{kind} in {size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn xml_is_read_as_xml_and_ends_where_a_browser_stops() {
+    let svg = "<svg xmlns='http://www.w3.org/2000/svg'><image href='//acme.example'/>";
+    let want = svg.replace(" href", &format!(" data-gate-{NONCE}=\"acme:marketing\" data-gate-{NONCE}-href"));
+    for (kind, to) in
+        [("image/svg+xml", "image/svg+xml; charset=utf-8"), ("text/xml;charset=utf-16le", "text/xml; charset=utf-8")]
+    {
+        for (rest, whole) in [("</svg>", true), ("</g></svg>", false)] {
+            let text = format!("{svg}{rest}");
+            let bytes: Vec<u8> = if kind.contains("utf-16") {
+                text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+            } else {
+                text.into_bytes()
+            };
+            let head = BodyHead { content_type: Some(kind), answer_encoding: Some("gzip"), ..BodyHead::default() };
+            let (gated, seen) = start(Pieces::of(bytes.chunks(5)), head).await;
+            let mut gated = gated.expect("it can be gated");
+            assert_eq!(gated.content_type.as_deref(), Some(to));
+            let (mut packed, mut fault) = (Vec::new(), None);
+            while let Some(frame) = gated.body.frame().await {
+                match frame {
+                    Ok(frame) => packed.extend_from_slice(&frame.into_data().expect("it is data")),
+                    Err(error) => fault = Some(error),
+                }
+            }
+            assert_eq!(fault.is_none(), whole, "{fault:?}");
+            let mut plain = Vec::new();
+            Decoder::new(&[Coding::Gzip], decoder_limits(&Limits::default())).write(&packed, &mut plain).expect("it is gzip");
+            assert_eq!(String::from_utf8_lossy(&plain), if whole { format!("{want}{rest}") } else { want.clone() });
+            assert_eq!(seen.lock().expect("no panic").len(), 1);
+        }
+    }
+    let (gated, _) = start(Pieces::of([&b"<?xml version='1.0' encoding='koi8-r'?><r>\xc1</r>"[..]]), BodyHead::default()).await;
+    let gated = gated.expect("it can be gated");
+    assert_eq!(gated.content_type.as_deref(), Some("text/xml; charset=utf-8"));
+    assert!(String::from_utf8(all(gated).await.expect("it ends")).expect("UTF-8").ends_with("<r>\u{430}</r>"));
 }
 
 #[tokio::test]
