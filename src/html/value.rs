@@ -57,6 +57,8 @@ pub(super) fn look_up(
         Role::Header if is_link_header(element, ctx) => ctx.resolver(others).links(value),
         Role::Header => ctx.resolver(others).refresh(value),
         Role::Animated => return Ok(animated(ctx, element, value, findings)),
+        // A button to share with somebody loads nothing from there.
+        Role::AmpType if element.name().eq_ignore_ascii_case(b"amp-social-share") => Hits::none(),
         Role::AmpType => ctx.page.policy.match_amp(decode(value, ctx.encoding).trim()),
         Role::Document => return noscript::document(walker, &decode(value, ctx.encoding), findings),
         Role::Frame | Role::Code | Role::Linked if may_be_inside(value) => {
