@@ -261,7 +261,9 @@ pub(crate) fn is_gated(address: &str) -> bool {
 fn gated_below(base: &Url, address: &str) -> bool {
     let Ok(url) = base.join(address) else { return false };
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-    HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))
+    // Nothing is loaded over a scheme that nobody knows.
+    let loads = matches!(url.scheme(), "http" | "https");
+    loads && HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))
 }
 
 /// The usual form of a refresh: a delay, a separator, `url=`.
