@@ -8,4 +8,5 @@ mod pages;
 mod passing;
 mod process;
 mod reload;
+mod sheets;
 mod vendors;
