@@ -4,24 +4,28 @@
 //! tabs, backslashes, user info, ports, full-width hosts, …) takes the way a browser takes: decode,
 //! then join with the page's base by the URL standard.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use encoding_rs::Encoding;
 use url::Url;
 
+use super::OTHERS_MAX;
 use crate::policy::{Hits, Policy};
 
 /// What an address is resolved against.
-#[derive(Clone, Copy)]
 pub(super) struct Resolver<'p> {
     pub(super) policy: &'p Policy,
     pub(super) base: &'p Url,
+    /// The page's own host.
+    pub(super) own: Option<&'p str>,
     pub(super) encoding: &'static Encoding,
+    /// Other hosts that no rule hits are counted here.
+    pub(super) others: &'p mut BTreeMap<String, u32>,
 }
 
-impl<'p> Resolver<'p> {
+impl Resolver<'_> {
     /// The rules for an attribute value, raw.
-    pub(super) fn raw(&self, value: &[u8]) -> Hits {
+    pub(super) fn raw(&mut self, value: &[u8]) -> Hits {
         match self.fast(value) {
             Some(hits) => hits,
             None => self.decoded(&decode(value, self.encoding)),
@@ -29,12 +33,50 @@ impl<'p> Resolver<'p> {
     }
 
     /// The rules for an address without entities.
-    pub(super) fn decoded(&self, address: &str) -> Hits {
-        self.join(address).map_or_else(Hits::none, |url| self.policy.match_url(&url))
+    pub(super) fn decoded(&mut self, address: &str) -> Hits {
+        // What a browser cannot parse it does not load.
+        self.base.join(address).map_or_else(|_| Hits::none(), |url| self.url(&url))
+    }
+
+    /// The rules for an address that is absolute, or begins with `//`; none for any other.
+    pub(super) fn absolute(&mut self, address: &str) -> Hits {
+        let text = address.trim_start_matches(|c: char| c <= ' ');
+        let relative =
+            !text.starts_with(['/', '\\']) && !text.contains(':') || text.starts_with('/') && !text[1..].starts_with(['/', '\\']);
+        if relative { Hits::none() } else { self.decoded(address) }
+    }
+
+    /// The rules for a module specifier (HTML standard, "resolve a module specifier"): a bare name is no address.
+    pub(super) fn specifier(&mut self, text: &str) -> Hits {
+        if ["/", "./", "../"].iter().any(|prefix| text.starts_with(prefix)) {
+            return self.decoded(text);
+        }
+        Url::parse(text).map_or_else(|_| Hits::none(), |url| self.url(&url))
+    }
+
+    fn url(&mut self, url: &Url) -> Hits {
+        let hits = self.policy.match_url(url);
+        if hits.is_empty()
+            && let Some(host) = url.host_str()
+        {
+            self.other(host);
+        }
+        hits
+    }
+
+    fn other(&mut self, host: &str) {
+        if self.own == Some(host) {
+            return;
+        }
+        if let Some(count) = self.others.get_mut(host) {
+            *count = count.saturating_add(1);
+        } else if self.others.len() < OTHERS_MAX {
+            self.others.insert(host.to_owned(), 1);
+        }
     }
 
     /// The rules for a `srcset`.
-    pub(super) fn candidates(&self, value: &[u8]) -> Hits {
+    pub(super) fn candidates(&mut self, value: &[u8]) -> Hits {
         let mut hits = Hits::none();
         let text = decode(value, self.encoding);
         for address in candidates(&text) {
@@ -45,36 +87,34 @@ impl<'p> Resolver<'p> {
         hits
     }
 
-    /// The rules for a space-separated list.
-    pub(super) fn list(&self, value: &[u8]) -> Hits {
+    /// The rules for a list with these characters between its addresses.
+    pub(super) fn list(&mut self, value: &[u8], between: impl Fn(char) -> bool) -> Hits {
         let mut hits = Hits::none();
-        for address in decode(value, self.encoding).split_ascii_whitespace() {
+        for address in decode(value, self.encoding).split(between).filter(|address| !address.is_empty()) {
             hits.merge(self.decoded(address));
         }
         hits
     }
 
+    /// The rules for the addresses of a `Link` header (RFC 8288).
+    pub(super) fn links(&mut self, value: &[u8]) -> Hits {
+        let mut hits = Hits::none();
+        for link in decode(value, self.encoding).split('<').skip(1) {
+            hits.merge(self.decoded(link.split('>').next().unwrap_or_default()));
+        }
+        hits
+    }
+
     /// The rules for the address in a refresh.
-    pub(super) fn refresh(&self, value: &[u8]) -> Hits {
+    pub(super) fn refresh(&mut self, value: &[u8]) -> Hits {
         match refresh_address(&decode(value, self.encoding)) {
             Some(address) => self.decoded(address),
             None => Hits::none(),
         }
     }
 
-    /// `scheme://host/path` of an address for a report: a query may say who somebody is.
-    pub(super) fn shown(&self, address: &str) -> Option<String> {
-        let url = self.join(address)?;
-        Some(format!("{}://{}{}", url.scheme(), url.host_str()?, url.path()))
-    }
-
-    fn join(&self, address: &str) -> Option<Url> {
-        // What a browser cannot parse it does not load.
-        self.base.join(address).ok()
-    }
-
     /// `None` where only the long way is sure to agree with a browser.
-    fn fast(&self, value: &[u8]) -> Option<Hits> {
+    fn fast(&mut self, value: &[u8]) -> Option<Hits> {
         if value.starts_with(b"data:") {
             return Some(Hits::none());
         }
@@ -104,8 +144,18 @@ impl<'p> Resolver<'p> {
             [b'?', query @ ..] => Some(clean_query(query)?),
             _ => return None,
         };
-        Some(self.policy.match_address(host, path, query.as_deref()))
+        let hits = self.policy.match_address(host, path, query.as_deref());
+        if hits.is_empty() {
+            self.other(host);
+        }
+        Some(hits)
     }
+}
+
+/// `scheme://host/path` of an address for a report: a query may say who somebody is.
+pub(super) fn shown(base: &Url, address: &str) -> Option<String> {
+    let url = base.join(address).ok()?;
+    Some(format!("{}://{}{}", url.scheme(), url.host_str()?, url.path()))
 }
 
 /// Text of an attribute value: characters of the page's encoding, then character references.

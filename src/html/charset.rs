@@ -38,7 +38,7 @@ impl Charset {
     /// `replacement` as well: browsers show one U+FFFD for the whole page, and so does its decoder.
     pub(super) fn is_transcoded(self, kind: Kind) -> bool {
         match kind {
-            Kind::Html => [UTF_16LE, UTF_16BE, ISO_2022_JP, REPLACEMENT].contains(&self.0),
+            Kind::Html | Kind::Css => [UTF_16LE, UTF_16BE, ISO_2022_JP, REPLACEMENT].contains(&self.0),
             Kind::Xml => self.0 != UTF_8,
         }
     }
@@ -62,17 +62,21 @@ pub(super) fn settle(kind: Kind, label: Option<&str>, first: &[u8], complete: bo
         Kind::Html => utf16_declaration(start).or_else(|| meta(start)),
         Kind::Xml if first.starts_with(b"<?xml") => utf16_declaration(start).or_else(|| xml_declaration(start)),
         Kind::Xml => utf16_declaration(start),
+        Kind::Css => charset_rule(start),
     };
     // A declaration stands at the very beginning and is over with its first `>`.
     let decided = match kind {
         Kind::Html => all,
         Kind::Xml => all || first.len() > 5 && (!first.starts_with(b"<?xml") || memchr::memchr(b'>', start).is_some()),
+        Kind::Css => {
+            all || !CHARSET_RULE.starts_with(&start[..start.len().min(CHARSET_RULE.len())]) && !start.starts_with(CHARSET_RULE)
+        }
     };
     match (found, kind) {
         (Some(encoding), _) => Some(Charset(encoding)),
         (None, _) if !decided => None,
         (None, Kind::Html) => Some(Charset(xml_declaration(start).unwrap_or(WINDOWS_1252))),
-        (None, Kind::Xml) => Some(Charset(UTF_8)),
+        (None, Kind::Xml | Kind::Css) => Some(Charset(UTF_8)),
     }
 }
 
@@ -84,6 +88,15 @@ pub(super) fn label_of(content_type: &str) -> Option<&str> {
         let value = value.strip_prefix('"').map_or(value, |value| value.split('"').next().unwrap_or_default());
         name.trim().eq_ignore_ascii_case("charset").then_some(value)
     })
+}
+
+/// The only spelling that counts (CSS Syntax 3, "determine the fallback encoding").
+const CHARSET_RULE: &[u8] = b"@charset \"";
+
+fn charset_rule(start: &[u8]) -> Option<&'static Encoding> {
+    let rest = start.strip_prefix(CHARSET_RULE)?;
+    let end = memchr::memchr(b'"', rest)?;
+    if rest.get(end + 1) == Some(&b';') { declared(&rest[..end]) } else { None }
 }
 
 /// `<?x` in UTF-16 without a byte order mark.

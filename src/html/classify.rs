@@ -6,7 +6,7 @@ use encoding_rs::Encoding;
 
 use super::{
     TagReport,
-    address::decode,
+    address::{decode, shown},
     element::Element,
     finding::rules,
     locate::Attribute,
@@ -16,22 +16,50 @@ use super::{
 use crate::{policy::Hits, vocab::Verdict};
 
 /// The attributes of one element that are not granted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Found {
     /// Places in the element's list.
     pub(super) attributes: Vec<usize>,
     pub(super) held: Hits,
     /// Something inside could not be read: it never comes back.
     pub(super) closed: bool,
+    /// The element itself, by its name.
+    pub(super) whole: bool,
+    /// Nothing but CSS: the element stays.
+    pub(super) styles_only: bool,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { attributes: Vec::new(), held: Hits::none(), closed: false, whole: false, styles_only: true }
+    }
 }
 
 /// Link relations that fetch, or open a connection, ahead of use. Nothing is lost without them.
-const HINTS: [&str; 7] =
-    ["preload", "modulepreload", "preconnect", "dns-prefetch", "prefetch", "prerender", "compression-dictionary"];
+const HINTS: [&str; 8] =
+    ["preload", "modulepreload", "preconnect", "dns-prefetch", "prefetch", "prerender", "compression-dictionary", "monetization"];
 
 /// Link relations that fetch for use.
-const RESOURCES: [&str; 7] =
-    ["stylesheet", "icon", "apple-touch-icon", "apple-touch-icon-precomposed", "mask-icon", "manifest", "import"];
+const RESOURCES: [&str; 10] = [
+    "stylesheet",
+    "icon",
+    "apple-touch-icon",
+    "apple-touch-icon-precomposed",
+    "apple-touch-startup-image",
+    "mask-icon",
+    "fluid-icon",
+    "manifest",
+    "search",
+    "import",
+];
+
+/// Names of parameters that plug-ins took addresses from.
+const PARAMS: [&str; 10] = ["movie", "src", "url", "href", "data", "filename", "code", "codebase", "archive", "object"];
+
+/// The header that a `meta` stands for, lower case.
+pub(super) fn header(element: &Element<'_>, encoding: &'static Encoding) -> Option<String> {
+    element.value(b"http-equiv").map(|name| decode(name, encoding).trim().to_ascii_lowercase())
+}
 
 /// What becomes of the element on a hit; `None` if its addresses load nothing.
 pub(super) fn verdict_of(element: &Element<'_>, setting: Setting, encoding: &'static Encoding) -> Option<Verdict> {
@@ -45,7 +73,11 @@ pub(super) fn verdict_of(element: &Element<'_>, setting: Setting, encoding: &'st
             };
             if has(&RESOURCES) { Some(held) } else { has(&HINTS).then_some(Verdict::Strip) }
         }
-        Tag::Meta => word(b"http-equiv").filter(|kind| kind.trim().eq_ignore_ascii_case("refresh")).map(|_| held),
+        Tag::Meta => header(element, encoding).filter(|name| matches!(name.as_str(), "refresh" | "link")).map(|_| held),
+        Tag::Param => {
+            word(b"name").filter(|name| PARAMS.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))).map(|_| held)
+        }
+        Tag::Amp => Some(Verdict::Strip),
         Tag::Input => word(b"type").filter(|kind| kind.trim().eq_ignore_ascii_case("image")).map(|_| held),
         _ => Some(held),
     }
@@ -55,11 +87,16 @@ pub(super) fn verdict_of(element: &Element<'_>, setting: Setting, encoding: &'st
 pub(super) fn inline(ctx: &Context, text: &[u8], foreign: bool) -> Hits {
     let policy = &ctx.page.policy;
     let mut hits = policy.match_inline(text);
-    if foreign && text.iter().any(|&byte| byte == b'&' || byte == b'<') {
-        let text = String::from_utf8_lossy(text).replace("<![CDATA[", "").replace("]]>", "");
-        hits.merge(policy.match_inline(htmlize::unescape(text.as_str()).as_bytes()));
+    if foreign && memchr::memchr2(b'&', b'<', text).is_some() {
+        hits.merge(policy.match_inline(text_of_markup(text).as_bytes()));
     }
     hits
+}
+
+/// The text of markup without elements, as foreign content has it in scripts.
+pub(super) fn text_of_markup(markup: &[u8]) -> String {
+    let text = String::from_utf8_lossy(markup).replace("<![CDATA[", "").replace("]]>", "");
+    htmlize::unescape(text.as_str()).into_owned()
 }
 
 /// One line about an attribute that hit.
@@ -74,9 +111,9 @@ pub(super) fn report(
     let lower = |range| String::from_utf8_lossy(element.view.get(range)).to_ascii_lowercase();
     let value = attribute.value.clone().map_or(&[][..], |value| element.view.get(value));
     let address = match role {
-        Role::Address => ctx.resolver().shown(&decode(value, ctx.encoding)),
+        Role::Address | Role::Frame | Role::Code | Role::Linked => shown(&ctx.base, &decode(value, ctx.encoding)),
         // Which of several it was is not worth a second pass.
-        Role::Candidates | Role::List | Role::Refresh | Role::Document => None,
+        _ => None,
     };
     TagReport {
         offset: element.start.span.start,
@@ -87,6 +124,18 @@ pub(super) fn report(
         verdict,
         late: false,
     }
+}
+
+/// Markup for the beginning of a document in an attribute's value. ASCII whatever the markup.
+pub(super) fn document_text(markup: &str, quoted: bool) -> Cow<'static, str> {
+    let text = attribute_text(markup, true);
+    if quoted {
+        return text;
+    }
+    // White space would end the value, the others are errors there.
+    let escaped = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{c}' | '=' | '`');
+    let text = text.chars().map(|c| if escaped(c) { format!("&#{};", u32::from(c)) } else { c.to_string() });
+    Cow::Owned(text.collect())
 }
 
 /// Text for an attribute value, quoted unless it stands in quotes already. ASCII whatever the text.

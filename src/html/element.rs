@@ -16,6 +16,11 @@ pub(super) struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
+    /// Its name as written.
+    pub(super) fn name(&self) -> &'a [u8] {
+        self.view.get(self.start.span.start + 1..self.name_end)
+    }
+
     /// The attributes of a name (lower case), in order.
     pub(super) fn named(&self, name: &'static [u8]) -> impl Iterator<Item = &'a Attribute> + use<'a> {
         let view = self.view;

@@ -54,6 +54,12 @@ pub(super) fn marker(page: &Page, hits: &Hits) -> String {
     format!(" data-gate-{}=\"{}\"", page.nonce, needs(&page.policy, hits))
 }
 
+/// What, before an address in CSS, makes it one that nothing loads: a scheme of its own, which says like
+/// a marker what must be granted.
+pub(super) fn scheme(page: &Page, hits: &Hits) -> String {
+    format!("gate-{}.{}:", page.nonce, needs(&page.policy, hits).replace([':', ' '], "."))
+}
+
 /// ` type="text/plain"`: of two attributes of a name the first counts.
 pub(super) const INERT_TYPE: &str = " type=\"text/plain\"";
 

@@ -50,6 +50,7 @@ impl Scout {
         self.locator.write(bytes, &mut self.batch).map_err(|fault| GateError::from_locate(fault, limits))?;
         for event in std::mem::take(&mut self.batch.events) {
             match event {
+                Event::Start(start) if self.is_amp(view, &start) => (self.head, self.body) = (None, None),
                 Event::Start(start) => self.start(view, &start, findings),
                 Event::End(_) => self.templates = self.templates.saturating_sub(1),
             }
@@ -65,6 +66,15 @@ impl Scout {
     /// Whether both places were found.
     pub(super) fn is_done(&self) -> bool {
         self.head.is_none() && self.body.is_none()
+    }
+
+    /// AMP allows no foreign scripts, and brings a consent component of its own.
+    fn is_amp(&self, view: View<'_>, start: &Start) -> bool {
+        const MARKS: [&str; 4] = ["amp", "\u{26a1}", "amp4ads", "\u{26a1}4ads"];
+        self.batch.attributes(start).iter().any(|attribute| {
+            let name = view.get(attribute.name.clone());
+            MARKS.iter().any(|mark| name.eq_ignore_ascii_case(mark.as_bytes()))
+        })
     }
 
     fn start(&mut self, view: View<'_>, start: &Start, findings: &mut Findings) {

@@ -24,7 +24,7 @@ use lol_html::{
     send::{Element, ElementContentHandlers, HtmlRewriter, Settings},
 };
 
-use super::tag::{CLOSING, EMBEDDED_FOREIGN, FOREIGN, MIXED_FOREIGN, NESTED_FOREIGN, OPENING};
+use super::tag::{AMP, CLOSING, EMBEDDED_FOREIGN, FOREIGN, INERT_BASE, MIXED_FOREIGN, NESTED_FOREIGN, OPENING};
 
 /// What to look out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,8 @@ pub(super) struct Batch {
     pub(super) doubtful_from: Option<usize>,
     /// From where on namespaces are known to be wrong.
     pub(super) unreadable_from: Option<usize>,
+    /// Start tags of `base` elements in templates.
+    pub(super) inert: Vec<usize>,
 }
 
 impl Batch {
@@ -117,6 +119,7 @@ impl Batch {
     fn clear(&mut self) {
         self.events.clear();
         self.attributes.clear();
+        self.inert.clear();
     }
 }
 
@@ -216,6 +219,8 @@ struct Log {
     batch: Batch,
     origin: usize,
     next_id: u32,
+    /// Where the last start tag is: several handlers may see it.
+    last: Option<usize>,
     /// Open `select` elements.
     selects: u32,
     /// A `frameset` is never left again, nor is, in older browsers, a `select` that another end tag
@@ -244,8 +249,12 @@ enum Watch {
     Opening,
     /// Start tags, and end tags by name.
     Any,
-    /// Start tags without attributes, and the end of `template`.
+    /// Start tags, of all but `html` without attributes, and the end of `template`.
     Prologue,
+    /// Start and end tags of those with a name of AMP's.
+    Amp,
+    /// Only that there is one in a template.
+    InertBase,
     /// Only that there is one.
     NestedForeign,
     MixedForeign,
@@ -255,11 +264,11 @@ enum Watch {
 }
 
 fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
-    static SELECTORS: LazyLock<[Selector; 7]> = LazyLock::new(|| {
-        [CLOSING, OPENING, FOREIGN, NESTED_FOREIGN, MIXED_FOREIGN, EMBEDDED_FOREIGN, "*"]
+    static SELECTORS: LazyLock<[Selector; 9]> = LazyLock::new(|| {
+        [CLOSING, OPENING, FOREIGN, NESTED_FOREIGN, MIXED_FOREIGN, EMBEDDED_FOREIGN, "*", AMP, INERT_BASE]
             .map(|text| text.parse().expect("the selectors are constants that parse"))
     });
-    let [closing, opening, foreign, nested, mixed, embedded, any] = &*SELECTORS;
+    let [closing, opening, foreign, nested, mixed, embedded, any, amp, inert] = &*SELECTORS;
     match plan {
         Plan::Tags => {
             vec![
@@ -269,9 +278,11 @@ fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
                 (nested, Watch::NestedForeign),
                 (mixed, Watch::MixedForeign),
                 (embedded, Watch::EmbeddedForeign),
+                (amp, Watch::Amp),
+                (inert, Watch::InertBase),
             ]
         }
-        Plan::Piece => vec![(any, Watch::Any)],
+        Plan::Piece => vec![(any, Watch::Any), (inert, Watch::InertBase)],
         Plan::Prologue => vec![(any, Watch::Prologue)],
     }
 }
@@ -282,27 +293,35 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
         Watch::MixedForeign => return lock(shared).mix(element),
         Watch::EmbeddedForeign => return lock(shared).embed(element),
         Watch::Foreign => return note_foreign(shared, element),
-        Watch::Closing | Watch::Opening | Watch::Any | Watch::Prologue => {}
+        Watch::InertBase => {
+            let mut log = lock(shared);
+            let at = log.origin + element.source_location().bytes().start;
+            return log.batch.inert.push(at);
+        }
+        Watch::Closing | Watch::Opening | Watch::Any | Watch::Prologue | Watch::Amp => {}
     }
     // A name costs an allocation: only where an end tag may be wanted, or a name changes the state.
     let name = if watch == Watch::Opening { String::new() } else { element.tag_name() };
+    if watch == Watch::Amp && !name.starts_with("amp-") {
+        return;
+    }
     let mut log = lock(shared);
     let has_content = element.can_have_content();
-    let id = log.next_id;
-    log.next_id = log.next_id.wrapping_add(1);
+    let (id, again) = log.number(element);
     let wants_end = has_content
         && match watch {
-            Watch::Opening | Watch::Foreign | Watch::NestedForeign | Watch::MixedForeign | Watch::EmbeddedForeign => false,
             Watch::Closing | Watch::Any => match name.as_str() {
-                "script" | "noscript" | "object" | "video" | "audio" | "iframe" | "select" => true,
-                "style" | "textarea" | "title" | "xmp" | "noembed" | "noframes" => {
-                    log.inside().any() || log.doubtful_from.is_some()
-                }
+                "script" | "style" | "noscript" | "object" | "video" | "audio" | "iframe" | "select" | "applet" => true,
+                "textarea" | "title" | "xmp" | "noembed" | "noframes" => log.inside().any() || log.doubtful_from.is_some(),
                 _ => false,
             },
             Watch::Prologue => name == "template",
+            Watch::Amp => true,
+            _ => false,
         };
-    log.start(id, watch, has_content, element);
+    if !again {
+        log.start(id, has_content, watch != Watch::Prologue || name == "html", element);
+    }
     match name.as_str() {
         "select" if has_content => log.selects += 1,
         "frameset" => log.inside.frameset = true,
@@ -376,10 +395,21 @@ impl Log {
         self.mixed_foreign.take_if(|mixed| *mixed == at);
     }
 
-    fn start(&mut self, id: u32, watch: Watch, has_content: bool, element: &Element<'_, '_>) {
+    /// The element's number, and whether another handler has noted it.
+    fn number(&mut self, element: &Element<'_, '_>) -> (u32, bool) {
+        let at = element.source_location().bytes().start;
+        if self.last == Some(at) {
+            return (self.next_id, true);
+        }
+        self.last = Some(at);
+        self.next_id = self.next_id.wrapping_add(1);
+        (self.next_id, false)
+    }
+
+    fn start(&mut self, id: u32, has_content: bool, with_attributes: bool, element: &Element<'_, '_>) {
         let from = self.batch.attributes.len();
         let origin = self.origin;
-        if watch != Watch::Prologue {
+        if with_attributes {
             self.batch.attributes.extend(element.attributes().iter().filter_map(|attribute| {
                 Some(Attribute {
                     name: shift(attribute.name_source_location()?.bytes(), origin),

@@ -8,10 +8,13 @@
 //! No I/O and no clock here, but for the stream adapter.
 
 mod address;
+mod attributes;
 mod certain;
 mod charset;
 mod classify;
+mod code;
 mod codec;
+mod css;
 mod element;
 mod finding;
 mod inject;
@@ -19,15 +22,18 @@ mod inventory;
 mod locate;
 mod noscript;
 mod open;
+mod references;
 mod script;
+mod sheet;
 mod sniff;
 mod splice;
 mod stream;
 mod tag;
+mod value;
 mod walk;
 mod xml;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use encoding_rs::Encoding;
 use url::Url;
@@ -38,8 +44,9 @@ use crate::{
 };
 pub use codec::{Coding, DecodeError, Opener};
 pub use inventory::{HOSTS_MAX, Inventory, inventory, sheet_hosts};
+pub use sheet::SheetGate;
 pub use sniff::{Kind, SNIFF_BYTES, sniff};
-pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body};
+pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body, sheet_is_plain};
 pub use xml::{XmlError, XmlGate};
 
 use finding::Findings;
@@ -52,6 +59,7 @@ use walk::{Context, Setting, Walker};
 pub type AmendCsp = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What the gate needs to know about one page of one visitor.
+#[derive(Clone)]
 pub struct Page {
     /// What vendors look like, and what their tags need.
     pub policy: Arc<Policy>,
@@ -70,6 +78,18 @@ pub struct Page {
     pub amend_csp: Option<AmendCsp>,
     /// Changes nothing and inserts nothing: only reports what would become of each tag.
     pub observe: bool,
+    /// Whether tags are held at all. If not, insertions are made and tags reported, and everything else
+    /// stays as it came: a page that cannot be read passes too.
+    pub hold: bool,
+    /// ASCII markup to stand at the start of each document in a `srcdoc`, after its doctype; may be empty.
+    pub frame: String,
+}
+
+impl Page {
+    /// Whether tags are changed.
+    fn changes(&self) -> bool {
+        self.hold && !self.observe
+    }
 }
 
 /// What one page may cost. Past a limit the page is not sent.
@@ -121,7 +141,13 @@ pub struct PageReport {
     pub poisoned: usize,
     /// Where a page that is only observed could not be read on, and why. It passed all the same.
     pub unread: Option<String>,
+    /// Hosts other than the page's own that something loads from and that no rule hits, with how often
+    /// they were met. At most [`OTHERS_MAX`] hosts.
+    pub others: BTreeMap<String, u32>,
 }
+
+/// How many hosts a report counts.
+pub const OTHERS_MAX: usize = 256;
 
 /// One attribute or one inline script that a rule spoke about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +180,7 @@ pub enum GateError {
     },
     /// A piece that is read apart is too long.
     #[error(
-        "a noscript, or text in a select, is longer than {max} bytes; raise `noscript_hold_bytes` in [limits], or shorten it"
+        "a noscript, a style in SVG or XML, or text in a select, is longer than {max} bytes; raise `noscript_hold_bytes` in [limits], or shorten it"
     )]
     Noscript {
         /// The limit.
@@ -239,13 +265,7 @@ impl Gate {
     /// wrong guess cannot damage the page.
     pub fn with_encoding(page: Arc<Page>, limits: Limits, encoding: &'static Encoding) -> Self {
         let limits = Arc::new(limits);
-        let ctx = Context {
-            limits: Arc::clone(&limits),
-            encoding,
-            base: Arc::new(page.base.clone()),
-            base_settled: false,
-            page: Arc::clone(&page),
-        };
+        let ctx = Context::new(Arc::clone(&page), Arc::clone(&limits), encoding);
         Self {
             window: Window::default(),
             locator: Locator::new(Plan::Tags, 0, Inside::default(), limits.memory_bytes_max),
@@ -253,7 +273,7 @@ impl Gate {
             walker: Walker::new(ctx, Setting::Page, 0),
             scout: Scout::new(&page, &limits),
             findings: Findings::default(),
-            lenient: page.observe,
+            lenient: !page.changes(),
             closed: false,
             limits,
         }
@@ -347,6 +367,11 @@ impl fmt::Debug for Gate {
 
 /// Reports what would become of every tag of a known vendor in a page, without changing it.
 pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) -> Result<Vec<TagReport>, GateError> {
+    inspect(policy, grants, base, html).map(|report| report.tags)
+}
+
+/// Reports what a page carries, tags in the order of their places, without changing it.
+pub fn inspect(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) -> Result<PageReport, GateError> {
     let page = Page {
         policy: Arc::clone(policy),
         grants,
@@ -356,6 +381,8 @@ pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) ->
         body: String::new(),
         amend_csp: None,
         observe: true,
+        hold: true,
+        frame: String::new(),
     };
     let mut gate = Gate::new(Arc::new(page), Limits { report_tags_max: usize::MAX, ..Limits::default() });
     gate.lenient = false;
@@ -365,9 +392,9 @@ pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) ->
         unchanged.clear();
     }
     gate.end(&mut unchanged)?;
-    let mut tags = std::mem::take(&mut gate.findings.report.tags);
-    tags.sort_by_key(|tag| tag.offset);
-    Ok(tags)
+    let mut report = std::mem::take(&mut gate.findings.report);
+    report.tags.sort_by_key(|tag| tag.offset);
+    Ok(report)
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use super::{
     GateError,
-    address::decode,
     finding::Findings,
     locate::{Batch, Inside, Locator, Plan},
     splice::View,
+    value::Named,
     walk::{Setting, Walker},
 };
 use crate::policy::Hits;
@@ -37,23 +37,26 @@ pub(super) fn piece(
     walk(&mut Walker::new(outer.ctx.clone(), setting, outer.depth + 1), piece, inside, findings)
 }
 
-/// The rules hit anywhere inside a `srcdoc`, and whether it could not be read and must stay closed.
-pub(super) fn document(outer: &Walker, value: &[u8], findings: &mut Findings) -> Result<(Hits, bool), GateError> {
-    if outer.depth == DEPTH_MAX || value.len() > outer.ctx.limits.noscript_bytes_max {
-        return Ok((Hits::none(), true));
+/// The rules hit anywhere inside a document in an attribute, and whether it could not be read and must stay closed.
+pub(super) fn document(outer: &Walker, text: &str, findings: &mut Findings) -> Result<Named, GateError> {
+    const CLOSED: Named = Named { hits: Hits::none(), closed: true };
+    if outer.depth == DEPTH_MAX || text.len() > outer.ctx.limits.noscript_bytes_max {
+        return Ok(CLOSED);
     }
-    let text = decode(value, outer.ctx.encoding);
     let mut inner = Findings::default();
+    inner.report.others = std::mem::take(&mut findings.report.others);
     let mut ctx = outer.ctx.clone();
     ctx.encoding = encoding_rs::UTF_8; // It was decoded just now.
     let mut walker = Walker::new(ctx, Setting::Srcdoc, outer.depth + 1);
-    match walk(&mut walker, View { bytes: text.as_bytes(), base: 0 }, Inside::default(), &mut inner) {
+    let walked = walk(&mut walker, View { bytes: text.as_bytes(), base: 0 }, Inside::default(), &mut inner);
+    findings.report.others = std::mem::take(&mut inner.report.others);
+    match walked {
         Ok(()) => {}
-        Err(GateError::Nesting | GateError::Ambiguous { .. } | GateError::Noscript { .. }) => return Ok((Hits::none(), true)),
+        Err(GateError::Nesting | GateError::Ambiguous { .. } | GateError::Noscript { .. }) => return Ok(CLOSED),
         Err(fault) => return Err(fault),
     }
     findings.report.poisoned += inner.report.poisoned;
-    Ok((inner.held, inner.closed))
+    Ok(Named { hits: inner.held, closed: inner.closed })
 }
 
 fn walk(walker: &mut Walker, piece: View<'_>, inside: Inside, findings: &mut Findings) -> Result<(), GateError> {

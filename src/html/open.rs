@@ -3,11 +3,15 @@
 use std::ops::Range;
 
 use super::{
-    GateError, Limits, TagReport, classify,
+    GateError, Limits, TagReport,
+    address::shown,
+    classify,
+    code::{self, Named},
     element::name_at,
     finding::{self, Findings},
     locate::Inside,
-    script::{self, Progress},
+    script::{self, Progress, Script},
+    sheet::{self, Styles},
     splice::View,
     walk::{Context, Setting},
 };
@@ -24,6 +28,8 @@ pub(super) struct Open {
     /// Where its content begins.
     pub(super) content: usize,
     pub(super) foreign: bool,
+    /// Whether it may be cut without a change in how the rest is read.
+    pub(super) expendable: bool,
     pub(super) inside: Inside,
     pub(super) awaits: Awaits,
 }
@@ -31,7 +37,13 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub(super) enum Awaits {
     /// Its text, to be matched. `types` are the offsets of its `type` attributes.
-    Text { progress: Progress, types: Vec<usize> },
+    Text { progress: Progress, types: Vec<usize>, script: Script },
+    /// Its text, to be read as CSS while it arrives.
+    Styles(Box<Styles>),
+    /// All of its text, to be read as CSS in markup.
+    ForeignStyles { types: Vec<usize> },
+    /// Its text, which may be the configuration of a vendor's tag.
+    Configuration,
     /// Its text, to be read as markup by browsers without scripts.
     Noscript,
     /// Its text, to be read as markup by older browsers.
@@ -43,22 +55,33 @@ pub(super) enum Awaits {
 }
 
 impl Open {
-    /// Whether nothing from its start tag on may be sent yet.
-    pub(super) fn holds(&self) -> bool {
+    /// Nothing from this offset on may be sent yet.
+    pub(super) fn hold(&self) -> Option<usize> {
         match &self.awaits {
-            Awaits::Text { progress, .. } => matches!(progress, Progress::Waiting { .. }),
-            Awaits::Noscript | Awaits::SecondReading | Awaits::SameEnd | Awaits::Cut => true,
+            Awaits::Text { progress, .. } => matches!(progress, Progress::Waiting { .. }).then_some(self.at),
+            Awaits::Styles(styles) => styles.hold(),
+            Awaits::ForeignStyles { .. }
+            | Awaits::Configuration
+            | Awaits::Noscript
+            | Awaits::SecondReading
+            | Awaits::SameEnd
+            | Awaits::Cut => Some(self.at),
         }
     }
 
     /// Whether its text will be read again.
     pub(super) fn keeps(&self) -> bool {
-        !matches!(self.awaits, Awaits::Text { progress: Progress::Settled, .. })
+        !matches!(self.awaits, Awaits::Text { progress: Progress::Settled, .. } | Awaits::Styles(_))
     }
 
     /// Whether an end tag is its own, and not an ancestor's.
     pub(super) fn is_closed_by(&self, view: View<'_>, end: &Range<usize>) -> bool {
         !end.is_empty() && name_at(view, end.start + 2).eq_ignore_ascii_case(name_at(view, self.at + 1))
+    }
+
+    /// From its start tag to its end. Its start tag must not have been sent.
+    pub(super) fn whole(&self, view: View<'_>, end: &Range<usize>) -> Range<usize> {
+        self.at..if self.is_closed_by(view, end) { end.end } else { end.start }
     }
 
     fn now(&mut self, next: Progress) {
@@ -98,46 +121,162 @@ pub(super) fn script_goes_on(
     Ok(())
 }
 
-/// A script is over, and all of it is `text`.
+/// A script is over with this end tag, or what closed it.
 pub(super) fn script_ends(
     ctx: &Context,
     setting: Setting,
     open: &mut Open,
     view: View<'_>,
-    text: Range<usize>,
+    end: &Range<usize>,
     findings: &mut Findings,
 ) -> Result<(), GateError> {
     if !open.keeps() {
         return Ok(());
     }
+    let text = open.content..end.start;
     // As if it had arrived piece by piece.
     script_goes_on(ctx, setting, open, view, text.clone(), findings)?;
-    let Awaits::Text { progress, .. } = &open.awaits else { return Ok(()) };
+    let Awaits::Text { progress, script, .. } = &open.awaits else { return Ok(()) };
+    let script = *script;
     let passed = match progress {
         Progress::Settled => return Ok(()),
         Progress::Waiting { .. } => false,
         Progress::Passing => true,
     };
-    let bytes = view.get(text.clone());
-    let hits = classify::inline(ctx, bytes, open.foreign);
+    let hint = script == Script::SpeculationRules;
+    let otherwise = if passed || hint { Verdict::Strip } else { Verdict::Hold };
+    let hits = all_hits(ctx, open, script, view, &text, otherwise, findings);
     if hits.is_empty() {
         return Ok(());
     }
-    let otherwise = if passed { Verdict::Strip } else { Verdict::Hold };
     let verdict = finding::verdict(&ctx.page, &hits, otherwise);
-    note(ctx, open, bytes, &hits, verdict, findings);
     match verdict {
         Verdict::Allow => {}
-        Verdict::Hold => hold(ctx, setting, open, hits, findings),
-        Verdict::Strip => {
+        // Nothing is lost without it, and nothing needs it later.
+        Verdict::Strip if hint && !passed && open.expendable => {
+            findings.held.merge(hits);
+            if setting == Setting::Page && ctx.page.changes() {
+                findings.patches.cut(open.whole(view, end));
+            }
+        }
+        Verdict::Strip if passed => {
             findings.held.merge(hits);
             findings.report.poisoned += 1;
-            if setting == Setting::Page && !ctx.page.observe {
+            if setting == Setting::Page && ctx.page.changes() {
                 findings.patches.insert(text.end, script::POISON);
             }
         }
+        Verdict::Hold | Verdict::Strip => hold(ctx, setting, open, hits, findings),
     }
     Ok(())
+}
+
+/// The rules hit by a script's text, and by the addresses in it that it loads by itself; each is reported.
+fn all_hits(
+    ctx: &Context,
+    open: &Open,
+    script: Script,
+    view: View<'_>,
+    text: &Range<usize>,
+    otherwise: Verdict,
+    findings: &mut Findings,
+) -> Hits {
+    let bytes = view.get(text.clone());
+    let mut all = classify::inline(ctx, bytes, open.foreign);
+    if !all.is_empty() {
+        let verdict = finding::verdict(&ctx.page, &all, otherwise);
+        note(ctx, open, bytes, &all, verdict, findings);
+    }
+    let mut resolver = ctx.resolver(&mut findings.report.others);
+    let mut named = code::named(script, bytes, &mut resolver);
+    if open.foreign && memchr::memchr2(b'&', b'<', bytes).is_some() {
+        let read = classify::text_of_markup(bytes);
+        // Where it stands in the markup is not known.
+        named.extend(code::named(script, read.as_bytes(), &mut resolver).into_iter().map(|named| Named { at: 0, ..named }));
+    }
+    for Named { at, address, hits } in named {
+        let tag = TagReport {
+            offset: text.start + at,
+            element: "script".to_owned(),
+            attribute: None,
+            address: shown(&ctx.base, &address),
+            rules: finding::rules(&hits),
+            verdict: finding::verdict(&ctx.page, &hits, otherwise),
+            late: false,
+        };
+        findings.note(&ctx.limits, tag);
+        all.merge(hits);
+    }
+    all
+}
+
+/// A `<style>` in foreign content is over.
+pub(super) fn foreign_styles_end(
+    ctx: &Context,
+    setting: Setting,
+    open: &Open,
+    view: View<'_>,
+    text: Range<usize>,
+    findings: &mut Findings,
+) -> Result<(), GateError> {
+    let bytes = view.get(text.clone());
+    if memchr::memchr2(b'&', b'<', bytes).is_none() {
+        return Styles::new(ctx, text.start).read(ctx, setting, view, text.end, true, findings);
+    }
+    let named = sheet::foreign(ctx, bytes, findings);
+    if named.is_nothing() {
+        return Ok(());
+    }
+    let verdict = if named.closed { Verdict::Hold } else { finding::verdict(&ctx.page, &named.hits, Verdict::Hold) };
+    let tag = TagReport {
+        offset: open.at,
+        element: "style".to_owned(),
+        attribute: None,
+        address: None,
+        rules: finding::rules(&named.hits),
+        verdict,
+        late: false,
+    };
+    findings.note(&ctx.limits, tag);
+    if verdict != Verdict::Allow {
+        findings.closed |= named.closed;
+        // A style of a type that is not CSS's is not applied.
+        if setting == Setting::Srcdoc {
+            findings.held.merge(named.hits);
+        } else {
+            let needs = if named.closed { Hits::none() } else { named.hits };
+            hold(ctx, Setting::Page, open, needs, findings);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the configuration of an AMP tag names a vendor: it goes with the tag.
+pub(super) fn configuration_ends(ctx: &Context, open: &Open, text: &[u8], findings: &mut Findings) -> Option<Verdict> {
+    let mut hits = ctx.page.policy.match_inline(text);
+    let mut resolver = ctx.resolver(&mut findings.report.others);
+    for script in String::from_utf8_lossy(text).split("<script").skip(1) {
+        let json = script.split_once('>').map_or("", |(_, json)| json).split("</script").next().unwrap_or_default();
+        code::strings(json.as_bytes()).iter().for_each(|address| hits.merge(resolver.absolute(address)));
+    }
+    if hits.is_empty() {
+        return None;
+    }
+    let verdict = finding::verdict(&ctx.page, &hits, Verdict::Strip);
+    let tag = TagReport {
+        offset: open.at,
+        element: "amp-analytics".to_owned(),
+        attribute: None,
+        address: None,
+        rules: finding::rules(&hits),
+        verdict,
+        late: false,
+    };
+    findings.note(&ctx.limits, tag);
+    if verdict != Verdict::Allow {
+        findings.held.merge(hits);
+    }
+    Some(verdict)
 }
 
 /// A script is longer than what may be held: decide by its beginning, else let it pass under watch.
@@ -164,10 +303,10 @@ fn overflow(ctx: &Context, setting: Setting, open: &mut Open, view: View<'_>, fi
 
 /// Takes a script out of action by its start tag, which has not been sent.
 fn hold(ctx: &Context, setting: Setting, open: &Open, hits: Hits, findings: &mut Findings) {
-    if setting == Setting::Page && !ctx.page.observe {
+    if setting == Setting::Page && ctx.page.changes() {
         findings.patches.insert(open.name_end, finding::marker(&ctx.page, &hits));
         findings.patches.insert(open.name_end, finding::INERT_TYPE);
-        if let Awaits::Text { types, .. } = &open.awaits {
+        if let Awaits::Text { types, .. } | Awaits::ForeignStyles { types } = &open.awaits {
             types.iter().for_each(|&at| findings.patches.insert(at, finding::rename(&ctx.page)));
         }
     }

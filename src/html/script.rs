@@ -34,23 +34,32 @@ const JAVASCRIPT: [&str; 16] = [
     "text/x-javascript",
 ];
 
-/// Types that are not scripts but make the browser load addresses from their text.
-const ACTIVE: [&str; 3] = ["module", "importmap", "speculationrules"];
+/// What the text of a script is to a browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    Classic,
+    Module,
+    /// JSON: what module specifiers mean.
+    ImportMap,
+    /// JSON: what to fetch ahead. Nothing is lost without it.
+    SpeculationRules,
+}
 
-/// Whether a script of these attributes is executed (HTML standard, "prepare the script element").
-pub(super) fn is_executed(kind: Option<&[u8]>, language: Option<&[u8]>, encoding: &'static Encoding) -> bool {
-    let known = |text: &str, list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(text));
-    match (kind, language) {
-        (Some(kind), _) => {
-            let kind = decode(kind, encoding);
-            let kind = kind.trim_matches(|c: char| c.is_ascii_whitespace());
-            kind.is_empty() || known(kind, &JAVASCRIPT) || known(kind, &ACTIVE)
-        }
-        (None, Some(language)) => {
-            let language = decode(language, encoding);
-            language.is_empty() || known(&format!("text/{language}"), &JAVASCRIPT)
-        }
-        (None, None) => true,
+/// Types that are no JavaScript MIME types.
+const ACTIVE: [(&str, Script); 3] =
+    [("module", Script::Module), ("importmap", Script::ImportMap), ("speculationrules", Script::SpeculationRules)];
+
+impl Script {
+    /// The kind of a script of these attributes (HTML standard, "prepare the script element"); `None` for data.
+    pub(super) fn of(kind: Option<&[u8]>, language: Option<&[u8]>, encoding: &'static Encoding) -> Option<Self> {
+        let javascript = |text: &str| JAVASCRIPT.iter().any(|known| known.eq_ignore_ascii_case(text)).then_some(Self::Classic);
+        let kind = match (kind, language) {
+            (Some(kind), _) => decode(kind, encoding).trim_matches(|c: char| c.is_ascii_whitespace()).to_owned(),
+            (None, Some(language)) if !language.is_empty() => return javascript(&format!("text/{}", decode(language, encoding))),
+            (None, _) => return Some(Self::Classic),
+        };
+        let active = ACTIVE.iter().find(|(known, _)| known.eq_ignore_ascii_case(&kind)).map(|&(_, script)| script);
+        if kind.is_empty() { Some(Self::Classic) } else { active.or_else(|| javascript(&kind)) }
     }
 }
 
@@ -104,8 +113,8 @@ mod tests {
             (None, Some("JavaScript1.2"), true),
             (None, Some("vbscript"), false),
         ] {
-            let got = is_executed(kind.map(str::as_bytes), language.map(str::as_bytes), encoding_rs::UTF_8);
-            assert_eq!(got, want, "{kind:?} {language:?}");
+            let got = Script::of(kind.map(str::as_bytes), language.map(str::as_bytes), encoding_rs::UTF_8);
+            assert_eq!(got.is_some(), want, "{kind:?} {language:?}");
         }
     }
 

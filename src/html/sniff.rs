@@ -11,6 +11,8 @@ pub enum Kind {
     Html,
     /// XHTML, SVG, and every other XML: elements of the two may stand in any of them.
     Xml,
+    /// A style sheet of its own.
+    Css,
 }
 
 impl Kind {
@@ -19,6 +21,7 @@ impl Kind {
     pub fn of(essence: &str) -> Option<Self> {
         match essence {
             "text/html" => Some(Self::Html),
+            "text/css" => Some(Self::Css),
             // `text/xsl` is what sites call XSLT, and engines take it for XML.
             "text/xml" | "application/xml" | "text/xsl" => Some(Self::Xml),
             other => other.ends_with("+xml").then_some(Self::Xml),
@@ -30,6 +33,7 @@ impl Kind {
         match self {
             Self::Html => "text/html",
             Self::Xml => "text/xml",
+            Self::Css => "text/css",
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The gate at its door: markup in, markup out.
 
+mod css;
+mod inside;
+
 use super::*;
 use crate::policy::Sources;
 
@@ -14,7 +17,8 @@ fn policy() -> Arc<Policy> {
         |id: &str, purpose: &str, rules: &str| format!("id = \"{id}\"\nname = \"{id}\"\npurposes = [\"{purpose}\"]\n{rules}");
     let acme = "[[rule]]\nid = \"host\"\nhosts = [\"acme.example\"]\n\
         [[rule]]\nid = \"by-id\"\nhosts = [\"tags.example\"]\nquery = [\"id=AC-*\"]\n\
-        [[rule]]\nid = \"snippet\"\ninline = [\"acme('init'\"]\nunless = [\"isPreview\"]\n";
+        [[rule]]\nid = \"snippet\"\ninline = [\"acme('init'\"]\nunless = [\"isPreview\"]\n\
+        [[rule]]\nid = \"amp\"\namp = [\"acmelytics\", \"amp-acme*\"]\n";
     let stat = "[[rule]]\nid = \"host\"\nhosts = [\"stat.example\"]\n[[rule]]\nid = \"file\"\npaths = [\"*/stat.js\"]\n";
     sources.insert("vendors/acme.toml", vendor("acme", "marketing", acme));
     sources.insert("vendors/stat.toml", vendor("stat", "analytics", stat));
@@ -36,6 +40,8 @@ pub(super) fn page(edit: impl FnOnce(&mut Page)) -> Arc<Page> {
         body: String::new(),
         amend_csp: None,
         observe: false,
+        hold: true,
+        frame: String::new(),
     };
     edit(&mut page);
     Arc::new(page)

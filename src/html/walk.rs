@@ -3,7 +3,7 @@
 //! Elements that are open are a stack: an SVG script may contain a style and be closed by the end
 //! tag of the `svg` around it. Bytes of an element that cannot be decided yet are held.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use encoding_rs::Encoding;
 use url::Url;
@@ -12,17 +12,17 @@ use super::{
     GateError, Limits, Page,
     address::{Resolver, decode},
     certain::{Doubt, no_end_in},
-    classify::{self, Found},
     element::{Element, name_end},
-    finding::{self, Findings},
+    finding::Findings,
     locate::{Attribute, Batch, End, Event, Start},
     noscript,
-    open::{Awaits, Open, piece_fits, script_ends, script_goes_on},
-    script::{self, Progress},
+    open::{Awaits, Open, configuration_ends, foreign_styles_end, piece_fits, script_ends, script_goes_on},
+    script::{Progress, Script},
+    sheet::Styles,
     splice::View,
-    tag::{Role, Tag},
+    tag::Tag,
 };
-use crate::{policy::Hits, vocab::Verdict};
+use crate::vocab::Verdict;
 
 /// What is being walked, which decides what a hit leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,14 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn resolver(&self) -> Resolver<'_> {
-        Resolver { policy: &self.page.policy, base: &self.base, encoding: self.encoding }
+    pub(super) fn new(page: Arc<Page>, limits: Arc<Limits>, encoding: &'static Encoding) -> Self {
+        Self { limits, encoding, base: Arc::new(page.base.clone()), base_settled: false, page }
+    }
+
+    /// Hosts that no rule hits are counted in `others`.
+    pub(super) fn resolver<'c>(&'c self, others: &'c mut BTreeMap<String, u32>) -> Resolver<'c> {
+        let own = self.page.base.host_str();
+        Resolver { policy: &self.page.policy, base: &self.base, own, encoding: self.encoding, others }
     }
 }
 
@@ -74,7 +80,10 @@ impl Walker {
         }
         for event in &batch.events {
             match event {
-                Event::Start(start) => self.start(view, start, batch.attributes(start), findings)?,
+                Event::Start(start) => {
+                    let inert = batch.inert.contains(&start.span.start);
+                    self.start(view, start, batch.attributes(start), inert, findings)?;
+                }
                 Event::End(end) => self.end(view, end, findings)?,
             }
         }
@@ -98,7 +107,11 @@ impl Walker {
                     piece_fits(&self.ctx.limits, &text)?;
                     no_end_in(view, open.at, text)?;
                 }
-                Awaits::Cut => {}
+                Awaits::ForeignStyles { .. } | Awaits::Configuration => piece_fits(&self.ctx.limits, &text)?,
+                Awaits::Styles(_) | Awaits::Cut => {}
+            }
+            if let Awaits::Styles(styles) = &mut open.awaits {
+                styles.read(&self.ctx, self.setting, view, safe, false, findings)?;
             }
         }
         Ok(())
@@ -114,7 +127,7 @@ impl Walker {
 
     /// Nothing from this offset on may be sent yet.
     pub(super) fn hold(&self) -> Option<usize> {
-        self.open.iter().find(|open| open.holds()).map(|open| open.at)
+        self.open.iter().filter_map(Open::hold).min()
     }
 
     /// Nothing from this offset on may be forgotten yet.
@@ -130,10 +143,11 @@ impl Walker {
         view: View<'_>,
         start: &Start,
         attributes: &[Attribute],
+        inert: bool,
         findings: &mut Findings,
     ) -> Result<(), GateError> {
         let name_end = name_end(view, start);
-        let Some(tag) = Tag::of(view.get(start.span.start + 1..name_end)) else { return Ok(()) };
+        let tag = Tag::of(view.get(start.span.start + 1..name_end));
         let element = Element { view, tag, start, name_end, attributes };
         if start.doubtful && tag.reads_differently() {
             if !start.has_content {
@@ -143,28 +157,28 @@ impl Walker {
         }
         // In foreign content its text is markup, and was seen.
         let apart = start.inside.any() && !start.foreign;
+        if apart && matches!(tag, Tag::RawText | Tag::Style | Tag::Iframe) {
+            self.push(&element, Awaits::SecondReading);
+        }
         match tag {
             // In foreign content it is an element like any other.
-            Tag::Noscript if start.foreign => {}
-            Tag::Noscript => self.push(&element, Awaits::Noscript),
-            Tag::RawText if apart => self.push(&element, Awaits::SecondReading),
-            Tag::RawText => {}
+            Tag::Noscript if !start.foreign => self.push(&element, Awaits::Noscript),
             Tag::Plaintext if start.inside.any() => return Err(GateError::Ambiguous { at: start.span.start }),
-            Tag::Plaintext => {}
-            Tag::Base => self.base(&element),
-            Tag::Script => self.script(&element, findings)?,
-            Tag::Meta if self.amend_policy(&element, findings) => {}
-            _ => {
-                self.element(&element, findings)?;
-                if tag == Tag::Iframe && apart {
-                    self.push(&element, Awaits::SecondReading);
+            Tag::Base => {
+                if !inert {
+                    self.base(&element);
                 }
             }
+            Tag::Style => self.styles(&element, findings)?,
+            Tag::Script => self.script(&element, findings)?,
+            Tag::Meta if self.amend_policy(&element, findings) => {}
+            Tag::Amp => self.amp(&element, findings)?,
+            _ => drop(self.element(&element, findings)?),
         }
         Ok(())
     }
 
-    fn push(&mut self, element: &Element<'_>, awaits: Awaits) {
+    pub(super) fn push(&mut self, element: &Element<'_>, awaits: Awaits) {
         if element.start.has_content {
             self.open.push(Open {
                 id: element.start.id,
@@ -172,6 +186,7 @@ impl Walker {
                 name_end: element.name_end,
                 content: element.start.span.end,
                 foreign: element.start.foreign,
+                expendable: element.start.expendable,
                 inside: element.start.inside,
                 awaits,
             });
@@ -203,99 +218,36 @@ impl Walker {
         if gone || self.setting == Setting::Noscript {
             return Ok(());
         }
-        if script::is_executed(element.value(b"type"), element.value(b"language"), self.ctx.encoding) {
+        if let Some(script) = Script::of(element.value(b"type"), element.value(b"language"), self.ctx.encoding) {
             let types = element.named(b"type").map(|attribute| attribute.name.start).collect();
-            self.push(element, Awaits::Text { progress: Progress::Waiting { lead: 0 }, types });
+            self.push(element, Awaits::Text { progress: Progress::Waiting { lead: 0 }, types, script });
         }
         Ok(())
     }
 
-    /// Any element by its address attributes. Returns whether it was taken out of action.
-    fn element(&mut self, element: &Element<'_>, findings: &mut Findings) -> Result<bool, GateError> {
-        let Some(otherwise) = classify::verdict_of(element, self.setting, self.ctx.encoding) else { return Ok(false) };
-        let mut found = Found::default();
-        for (index, attribute) in element.attributes.iter().enumerate() {
-            let Some(role) = element.tag.role(element.view.get(attribute.name.clone())) else { continue };
-            let Some(value) = attribute.value.clone() else { continue };
-            let (hits, closed) = self.look_up(role, element.view.get(value), findings)?;
-            if hits.is_empty() && !closed {
-                continue;
-            }
-            let verdict = if closed { otherwise } else { finding::verdict(&self.ctx.page, &hits, otherwise) };
-            findings.note(&self.ctx.limits, classify::report(&self.ctx, element, attribute, role, &hits, verdict));
-            if verdict != Verdict::Allow {
-                found.held.merge(hits);
-                found.attributes.push(index);
-                found.closed |= closed;
-            }
+    fn styles(&mut self, element: &Element<'_>, findings: &mut Findings) -> Result<(), GateError> {
+        self.element(element, findings)?;
+        let kind = element.value(b"type").map(|kind| decode(kind, self.ctx.encoding)).unwrap_or_default();
+        if !kind.trim().is_empty() && !kind.trim().eq_ignore_ascii_case("text/css") {
+            return Ok(());
         }
-        if found.attributes.is_empty() {
-            return Ok(false);
+        if element.start.foreign {
+            let types = element.named(b"type").map(|attribute| attribute.name.start).collect();
+            self.push(element, Awaits::ForeignStyles { types });
+        } else {
+            let styles = Box::new(Styles::new(&self.ctx, element.start.span.end));
+            self.push(element, Awaits::Styles(styles));
         }
-        findings.held.merge(found.held.clone());
-        findings.closed |= found.closed;
-        self.apply(element, otherwise, &found, findings);
-        Ok(true)
+        Ok(())
     }
 
-    /// The rules an attribute hits, and whether it must be closed for another reason.
-    pub(super) fn look_up(&self, role: Role, value: &[u8], findings: &mut Findings) -> Result<(Hits, bool), GateError> {
-        let resolver = self.ctx.resolver();
-        Ok(match role {
-            Role::Address => (resolver.raw(value), false),
-            Role::Candidates => (resolver.candidates(value), false),
-            Role::List => (resolver.list(value), false),
-            Role::Refresh => (resolver.refresh(value), false),
-            Role::Document => noscript::document(self, value, findings)?,
-        })
-    }
-
-    fn apply(&mut self, element: &Element<'_>, verdict: Verdict, found: &Found, findings: &mut Findings) {
-        if self.ctx.page.observe || self.setting == Setting::Srcdoc {
-            return;
+    /// AMP's own scripts read what its elements say; nothing there is ever brought back.
+    fn amp(&mut self, element: &Element<'_>, findings: &mut Findings) -> Result<(), GateError> {
+        let gone = self.element(element, findings)?;
+        if !gone && element.name().eq_ignore_ascii_case(b"amp-analytics") {
+            self.push(element, Awaits::Configuration);
         }
-        if verdict == Verdict::Strip && element.start.expendable && !element.tag.is_the_pages_own() {
-            if element.tag.content_goes_too() && element.start.has_content {
-                self.push(element, Awaits::Cut);
-            } else {
-                findings.patches.cut(element.start.span.clone());
-            }
-            return;
-        }
-        // A vendor that is not known can never be granted: the marker stays empty.
-        let needs = if found.closed { Hits::none() } else { found.held.clone() };
-        findings.patches.insert(element.name_end, finding::marker(&self.ctx.page, &needs));
-        if element.tag == Tag::Script {
-            findings.patches.insert(element.name_end, finding::INERT_TYPE);
-        }
-        for attribute in element.attributes {
-            let name = element.view.get(attribute.name.clone());
-            let same = |&held: &usize| element.view.get(element.attributes[held].name.clone()).eq_ignore_ascii_case(name);
-            let a_type = element.tag == Tag::Script && name.eq_ignore_ascii_case(b"type");
-            if a_type || found.attributes.iter().any(same) {
-                findings.patches.insert(attribute.name.start, finding::rename(&self.ctx.page));
-            }
-        }
-    }
-
-    /// Rewrites a policy in a `meta`. Returns whether the element is one.
-    pub(super) fn amend_policy(&self, element: &Element<'_>, findings: &mut Findings) -> bool {
-        let is_policy = element
-            .value(b"http-equiv")
-            .is_some_and(|kind| decode(kind, self.ctx.encoding).trim().eq_ignore_ascii_case("content-security-policy"));
-        if !is_policy {
-            return false;
-        }
-        let page = &self.ctx.page;
-        if let Some(amend) = page.amend_csp.as_ref().filter(|_| self.setting == Setting::Page && !page.observe)
-            && let Some(attribute) = element.named(b"content").next()
-            && let Some(value) = attribute.value.clone()
-            && let Some(amended) = amend(&decode(element.view.get(value.clone()), self.ctx.encoding))
-        {
-            let quoted = value.start > 0 && matches!(element.view.get(value.start - 1..value.start), b"\"" | b"'");
-            findings.patches.replace(value, classify::attribute_text(&amended, quoted));
-        }
-        true
+        Ok(())
     }
 
     // === end tags ===
@@ -314,7 +266,21 @@ impl Walker {
     fn close(&mut self, view: View<'_>, mut open: Open, end: Range<usize>, findings: &mut Findings) -> Result<(), GateError> {
         let text = open.content..end.start;
         match open.awaits {
-            Awaits::Text { .. } => script_ends(&self.ctx, self.setting, &mut open, view, text, findings)?,
+            Awaits::Text { .. } => {
+                script_ends(&self.ctx, self.setting, &mut open, view, &end, findings)?;
+            }
+            Awaits::Styles(mut styles) => styles.read(&self.ctx, self.setting, view, end.start, true, findings)?,
+            Awaits::ForeignStyles { .. } => {
+                piece_fits(&self.ctx.limits, &text)?;
+                foreign_styles_end(&self.ctx, self.setting, &open, view, text, findings)?;
+            }
+            Awaits::Configuration => {
+                piece_fits(&self.ctx.limits, &text)?;
+                let verdict = configuration_ends(&self.ctx, &open, view.get(text), findings);
+                if verdict == Some(Verdict::Strip) && self.ctx.page.changes() && self.setting != Setting::Srcdoc {
+                    findings.patches.cut(open.whole(view, &end));
+                }
+            }
             Awaits::Noscript => {
                 piece_fits(&self.ctx.limits, &text)?;
                 let setting = if self.setting == Setting::Srcdoc { Setting::Srcdoc } else { Setting::Noscript };
@@ -331,8 +297,7 @@ impl Walker {
                 }
             }
             Awaits::Cut => {
-                let own = open.is_closed_by(view, &end);
-                findings.patches.cut(open.at..if own { end.end } else { end.start });
+                findings.patches.cut(open.whole(view, &end));
             }
         }
         Ok(())

@@ -219,6 +219,11 @@ impl Policy {
         self.rules.iter().any(|rule| matches!(rule.what, What::Answer { .. }))
     }
 
+    /// The rules for an AMP element's name, or for the `type` of an AMP tag.
+    pub fn match_amp(&self, name: &str) -> Hits {
+        matcher::Matcher::amp(&self.rules, &name.to_ascii_lowercase())
+    }
+
     /// The rules for a first-party cookie.
     pub fn match_cookie(&self, name: &str, value: &str) -> Hits {
         self.matcher.cookie(&self.rules, name, value)

@@ -143,6 +143,8 @@ pub enum What {
         /// Groups of literals.
         any: Vec<Vec<String>>,
     },
+    /// AMP: names of its elements (`amp-…`), and the `type` by which its tags name a vendor.
+    Amp(Vec<Glob>),
     /// First-party cookies.
     Cookies(Vec<CookieRule>),
     /// Keys of localStorage and sessionStorage.
@@ -158,7 +160,7 @@ pub struct CookieRule {
     pub value: Option<Glob>,
 }
 
-const MATCHER_MEND: &str = "a rule has either hosts/paths/query/query_all (with unless_query), or inline (with unless), or answers, or cookies, or storage";
+const MATCHER_MEND: &str = "a rule has either hosts/paths/query/query_all (with unless_query), or inline (with unless), or answers, or amp, or cookies, or storage";
 
 /// Reads every vendor file, sorted by id. On a fault the lists may be incomplete.
 pub(super) fn read_all(sources: &Sources, purposes: &[PurposeDef], faults: &mut Vec<Fault>) -> (Vec<VendorDef>, Vec<Rule>) {
@@ -358,11 +360,12 @@ fn read_rule(
     let inline = section.string_groups("inline");
     let unless = section.strings("unless");
     let answers = section.string_groups("answers");
+    let amp = section.strings("amp");
     let cookies = section.strings("cookies");
     let storage = section.strings("storage");
 
     let address = hosts.is_some() || paths.is_some() || query.is_some() || query_all.is_some();
-    let kinds = [address, inline.is_some(), answers.is_some(), cookies.is_some(), storage.is_some()]
+    let kinds = [address, inline.is_some(), answers.is_some(), amp.is_some(), cookies.is_some(), storage.is_some()]
         .iter()
         .filter(|&&given| given)
         .count();
@@ -384,6 +387,11 @@ fn read_rule(
         }
     } else if let Some(groups) = answers {
         What::Answer { any: groups.into_iter().map(|group| group.value).collect() }
+    } else if let Some(names) = amp {
+        for name in names.iter().filter(|name| name.value.chars().filter(|&c| c != '*').count() < 4) {
+            section.fault(name.offset, format!("the AMP name `{}` is not distinctive", name.value), "write more of it");
+        }
+        What::Amp(names.into_iter().map(|at| Glob::new(&at.value)).collect())
     } else if let Some(keys) = storage {
         for key in keys.iter().filter(|key| key.value.chars().filter(|&c| c != '*').count() < 4) {
             section.fault(key.offset, format!("the storage key `{}` is not distinctive", key.value), "write more of it");

@@ -35,6 +35,8 @@ pub(super) fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Resul
         body,
         amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
         observe: prepared.treatment == Treatment::Observe,
+        hold: ctx.site.config.rings.markup,
+        frame: String::new(),
     })
 }
 

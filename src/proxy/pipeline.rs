@@ -321,8 +321,24 @@ impl Pipeline {
         body: Body,
         kind: Kind,
     ) -> Result<Response<Body>, Failure> {
+        let is_sheet = matches!(kind, Kind::Sheet(_));
         let (body, kind) = match kind {
             Kind::Said(kind) => (body, Some(kind)),
+            Kind::Sheet(kind) if prepared.treatment == Treatment::Observe => (body, Some(kind)),
+            // A sheet that no rule speaks about keeps its bytes, its validators and its place in every cache. One that
+            // is longer than this, or that some rule hits whatever is granted, is a variant like a page.
+            Kind::Sheet(kind) => {
+                let (whole, body) = peek::first(body, SHEET_BYTES_MAX).await?;
+                let content_encoding = heads::all_codings(&head.headers);
+                let said =
+                    BodyHead { content_type: Some(&kind), content_encoding: content_encoding.as_deref(), answer_encoding: None };
+                let limits = page::limits(&self.site.config.limits);
+                let page = page::page(ctx, &prepared, &head.headers)?;
+                if !page.hold || whole.len() < SHEET_BYTES_MAX && html::sheet_is_plain(&whole, said, &page, &limits) {
+                    return Ok(Response::from_parts(head, body));
+                }
+                (body, Some(kind))
+            }
             // Behind a coding the engine looks.
             Kind::Unsaid if head.headers.contains_key(header::CONTENT_ENCODING) => (body, None),
             Kind::Unsaid => {
@@ -362,12 +378,15 @@ impl Pipeline {
         }
         head.headers.remove(header::CONTENT_LENGTH);
         heads::mark(ctx, &prepared, &mut head.headers);
-        if prepared.asked.top_level {
+        if prepared.asked.top_level && !is_sheet {
             heads::top_level(ctx, &prepared, &mut head.headers)?;
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }
 }
+
+/// How much of a style sheet is waited for, to see whether it can stay as it is. Those of real sites are smaller.
+const SHEET_BYTES_MAX: usize = 1 << 20;
 
 /// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
 fn framed_plainly(headers: &HeaderMap) -> bool {

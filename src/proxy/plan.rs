@@ -27,6 +27,8 @@ pub(super) enum Plan {
 pub(super) enum Kind {
     /// The head says so: its type with parameters.
     Said(String),
+    /// A style sheet, by its head: its type with parameters.
+    Sheet(String),
     /// The head says nothing that browsers believe; they look at the body.
     Unsaid,
 }
@@ -69,6 +71,7 @@ pub(super) fn of(
             Some(html::Kind::Xml) if head.status == StatusCode::PARTIAL_CONTENT && !asked.page => return Plan::Pass,
             Some(html::Kind::Xml) if is_shown(asked, request) => Kind::Said(kind.to_string()),
             Some(html::Kind::Xml) => return Plan::Pass,
+            Some(html::Kind::Css) => Kind::Sheet(kind.to_string()),
             None if kind.essence.starts_with("multipart/") && asked.page => {
                 return Plan::Refuse(
                     "the answer to a navigation has several parts, and some browsers show parts in HTML; exempt the path if \
@@ -86,7 +89,10 @@ pub(super) fn of(
         // It is saved and not shown: what the visitor saves is what the site sends.
         _ if bodiless || is_attachment(&head.headers) => Plan::Pass,
         // Whether this is a page only its body could tell.
-        Kind::Unsaid if method == Method::HEAD => Plan::Pass,
+        // Nor whether a sheet is to be changed.
+        Kind::Unsaid | Kind::Sheet(_) if method == Method::HEAD => Plan::Pass,
+        // No browser asks for part of a sheet, and none would use it.
+        Kind::Sheet(_) if head.status == StatusCode::PARTIAL_CONTENT => Plan::Pass,
         _ if method == Method::HEAD => Plan::HeadOnly,
         _ if head.status == StatusCode::PARTIAL_CONTENT => Plan::Refuse("the upstream answered with part of a page (206)"),
         kind => Plan::Gate(kind),

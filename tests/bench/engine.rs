@@ -87,6 +87,8 @@ fn gate(policy: &Arc<Policy>, granted: bool, page: &[u8]) {
             body: "<div data-consentry>Notice</div>".to_owned(),
             amend_csp: None,
             observe: false,
+            hold: true,
+            frame: String::new(),
         }),
         Limits::default(),
     );

@@ -25,17 +25,20 @@ const ADDRESSES: [&str; 18] = [
     "",
 ];
 
-const TAGS: [&str; 30] = [
-    "script", "img", "image", "iframe", "video", "source", "audio", "track", "embed", "object", "frame", "link", "a", "area",
-    "meta", "body", "input", "feImage", "p", "div", "svg", "math", "style", "noscript", "template", "table", "select", "br",
-    "SCRIPT", "Img",
+const TAGS: [&str; 35] = [
+    "use", "td", "bgsound", "pattern", "image", "script", "img", "image", "iframe", "video", "source", "audio", "track", "embed",
+    "object", "frame", "link", "a", "area", "meta", "body", "input", "feImage", "p", "div", "svg", "math", "style", "noscript",
+    "template", "table", "select", "br", "SCRIPT", "Img",
 ];
 
 /// Tags that stay what they are without their end tag.
 const LEAVES: [&str; 15] =
     ["img", "image", "source", "track", "embed", "link", "a", "area", "meta", "input", "p", "br", "audio", "video", "Img"];
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 23] = [
+    "style",
+    "fill",
+    "style",
     "src",
     "SRC",
     "srcset",
@@ -58,7 +61,13 @@ const NAMES: [&str; 20] = [
     "class",
 ];
 
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 20] = [
+    "background:url(//acme.example/x)",
+    "a:u\\72l(https://stat.example)",
+    "b:image-set(&quot;//acme.example&quot; 1x),url(&#47;/stat.example)",
+    "data:text/html,<img src=//acme.example>",
+    "data:text/javascript,acme(%27init%27)",
+    "data:text/javascript,import%20%27//acme.example/m.js%27",
     "stylesheet",
     "preload",
     "icon",
@@ -75,7 +84,13 @@ const VALUES: [&str; 14] = [
     "x",
 ];
 
-const CONFUSIONS: [&str; 73] = [
+const CONFUSIONS: [&str; 79] = [
+    "<style>a{b:url(//acme.example/x)}",
+    "url(//stat.example)",
+    "@import '//acme.example';",
+    "/*",
+    "url(",
+    "<script type=module>import '//acme.example/m.js'",
     "<!--",
     "-->",
     "--!>",
@@ -171,6 +186,9 @@ pub(crate) fn well_formed() -> impl Strategy<Value = String> {
         1 => select(&ADDRESSES[..]).prop_map(|address| format!("<iframe src=\"{address}\">x</iframe>")),
         1 => select(&ADDRESSES[..]).prop_map(|address| format!("<object data='{address}'>fallback</object>")),
         1 => Just("<style>p > a { color: red }</style>".to_owned()),
+        1 => select(&ADDRESSES[..]).prop_map(|address| format!("<style>p {{ a: url(\"{address}\"), url({address}) }}</style>")),
+        1 => Just("<svg fill='url(//acme.example#a)'><style>a{b:url(//stat.example)}</style></svg>".to_owned()),
+        1 => Just("<script type=module>import '//stat.example/m.js'</script>".to_owned()),
         1 => Just("<!-- <img src=//acme.example> -->".to_owned()),
         2 => Just("some text".to_owned()),
     ];
@@ -201,4 +219,52 @@ fn attribute() -> impl Strategy<Value = String> {
         2 => format!("{name} = \"{value}\""),
         _ => format!("{name}=\"{value}\""),
     })
+}
+
+const CSS: [&str; 40] = [
+    "url(",
+    "URL( ",
+    "u\\72 l(",
+    ")",
+    "\"",
+    "'",
+    "\\",
+    "\\\n",
+    "\n",
+    " ",
+    "/*",
+    "*/",
+    "@import ",
+    "@import",
+    "image-set(",
+    "src(",
+    "{",
+    "}",
+    ";",
+    ":",
+    ",",
+    "a",
+    "1",
+    "-",
+    "--x:",
+    "#",
+    "@",
+    "<!--",
+    "-->",
+    "\u{e9}",
+    "\\2f ",
+    "data:",
+    "//acme.example/x",
+    "//acme.example/x",
+    "https://stat.example/y",
+    "https:\\2f/stat.example",
+    "/own.png",
+    "(",
+    "e3",
+    "\u{0}",
+];
+
+/// Pieces of CSS after pieces of CSS.
+pub(crate) fn css() -> impl Strategy<Value = String> {
+    vec(select(&CSS[..]), 0..30).prop_map(|pieces| pieces.concat())
 }

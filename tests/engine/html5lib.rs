@@ -51,8 +51,7 @@ fn no_tag_of_the_html5lib_inputs_stays_live() {
 
 /// Every `#data` section of every file. Inputs for fragments are inputs as well.
 fn inputs() -> Vec<(String, Vec<u8>)> {
-    let folder =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/html5lib/package/data/tree-construction");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/html5lib/package/data/tree-construction");
     let files = fs::read_dir(&folder)
         .unwrap_or_else(|fault| panic!("{} cannot be read ({fault}): run tests/run, which fetches it", folder.display()));
     let mut inputs = Vec::new();

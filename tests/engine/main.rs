@@ -6,6 +6,8 @@
 //! - inverse: taking the markers out gives the input (cuts are put back in the room's own tests);
 //! - closure: no tag of a gated vendor is live in the output, with scripts on and with scripts off;
 //! - completeness: what is live in the input is in the report.
+//!
+//! Style sheets keep the same properties, with another reading of CSS as the browser.
 
 mod documents;
 mod html5lib;
@@ -71,7 +73,7 @@ fn corpus_pages_with_broken_bytes_keep_every_property() {
 proptest! {
     // For a hunt: 100,000 and a quarter of an hour.
     #![proptest_config(ProptestConfig {
-        cases: 1_500,
+        cases: 15_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -84,6 +86,19 @@ proptest! {
         check_inverse("wild", page);
         check_closure("wild", page, true);
         check_completeness("wild", page);
+    }
+
+    #[test]
+    fn style_sheets_keep_every_property(css in documents::css()) {
+        let (out, report) = world::gate_sheet(&css, Grant::Nothing, usize::MAX);
+        for size in CHUNKS {
+            prop_assert_eq!(&world::gate_sheet(&css, Grant::Nothing, size).0, &out, "chunks of {}\n{}", size, css);
+        }
+        prop_assert!(unmark(out.as_bytes()) == css.as_bytes(), "inverse\n{}", css);
+        prop_assert_eq!(&world::gate_sheet(&css, Grant::NothingKnown, 7).0, &css, "identity");
+        let gated = |css: &str| oracle::css_addresses(css).into_iter().filter(|address| oracle::is_gated(address)).count();
+        prop_assert_eq!(gated(&out), 0, "closure\n{}\n{}", css, out);
+        prop_assert!(gated(&css) <= report.tags.len(), "completeness\n{}", css);
     }
 
     #[test]

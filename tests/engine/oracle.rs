@@ -1,6 +1,7 @@
 //! What a browser would load: html5ever builds the tree, this walks it. Written apart from the
 //! engine, from what browsers do, and simpler: one address is looked at like the next.
 
+use cssparser::{Parser, ParserInput, Token};
 use html5ever::{ParseOpts, local_name, ns, parse_document, tendril::TendrilSink, tree_builder::TreeBuilderOpts};
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use url::Url;
@@ -53,6 +54,10 @@ impl Walk {
         }
         let tag = name.local.to_string();
         let attribute = |wanted: &str| attribute(node, wanted);
+        self.css(&tag, attribute("style"));
+        if svg {
+            ["fill", "filter", "mask", "cursor"].iter().for_each(|name| self.css(&tag, attribute(name)));
+        }
         match (svg, tag.as_str()) {
             (false, "base") if !self.base_seen => {
                 // The first with an address counts, even where the address is none to build on.
@@ -63,7 +68,12 @@ impl Walk {
                 }
             }
             (_, "script") => self.script(node, svg),
-            (true, "image" | "feImage") => self.address(&tag, attribute("href").or_else(|| attribute("xlink:href"))),
+            (_, "style") => self.style(node),
+            (true, "image" | "feImage" | "use" | "pattern" | "textPath") => {
+                self.address(&tag, attribute("href").or_else(|| attribute("xlink:href")));
+            }
+            (false, "table" | "tbody" | "tr" | "td") => self.address(&tag, attribute("background")),
+            (false, "bgsound") => self.address(&tag, attribute("src")),
             (false, "img") => {
                 self.address(&tag, attribute("src"));
                 self.addresses(&tag, attribute("srcset"));
@@ -76,19 +86,20 @@ impl Walk {
                 self.address(&tag, attribute("src"));
                 self.address(&tag, attribute("poster"));
             }
-            (false, "audio" | "track" | "embed" | "frame") => self.address(&tag, attribute("src")),
+            (false, "embed" | "frame") => self.frame(&tag, attribute("src")),
+            (false, "audio" | "track") => self.address(&tag, attribute("src")),
             (false, "iframe") => match attribute("srcdoc").filter(|_| self.depth < 4) {
                 Some(document) => {
                     let inner = live_below(document.as_bytes(), self.scripts, &self.base.clone(), self.depth + 1);
                     // One attribute, one tag.
                     self.found.extend(inner.into_iter().take(1));
                 }
-                None => self.address(&tag, attribute("src")),
+                None => self.frame(&tag, attribute("src")),
             },
             (false, "input") if attribute("type").is_some_and(|kind| kind.eq_ignore_ascii_case("image")) => {
                 self.address(&tag, attribute("src"));
             }
-            (false, "object") => self.address(&tag, attribute("data")),
+            (false, "object") => self.frame(&tag, attribute("data")),
             (false, "body") => self.address(&tag, attribute("background")),
             (false, "a" | "area") => self.addresses(&tag, attribute("ping")),
             (false, "link") => {
@@ -121,8 +132,13 @@ impl Walk {
         }
         let address =
             if svg { attribute(node, "href").or_else(|| attribute(node, "xlink:href")) } else { attribute(node, "src") };
-        if address.is_some() {
-            return self.address("script", address);
+        if let Some(address) = address {
+            // Only the plain form is generated.
+            let code = address.trim().strip_prefix("data:text/javascript,").map(percent_decoded);
+            return match code {
+                Some(code) if runs(&code, kind.trim() == "module") => self.found.push(format!("script {address}")),
+                _ => self.address("script", Some(address)),
+            };
         }
         let mut text = String::new();
         for child in node.children.borrow().iter() {
@@ -135,8 +151,41 @@ impl Walk {
             return;
         }
         // What ends in a syntax error does not run.
-        if text.contains(SIGNATURE) && !text.ends_with("\n}])@#\n") {
+        if runs(&text, kind.trim() == "module") && !text.ends_with("\n}])@#\n") {
             self.found.push("inline script".to_owned());
+        }
+    }
+
+    fn style(&mut self, node: &Handle) {
+        let kind = attribute(node, "type").unwrap_or_default().to_ascii_lowercase();
+        if !["", "text/css"].contains(&kind.as_str()) {
+            return;
+        }
+        let mut text = String::new();
+        for child in node.children.borrow().iter() {
+            if let NodeData::Text { contents } = &child.data {
+                text.push_str(&contents.borrow());
+            }
+        }
+        self.css("style", Some(text));
+    }
+
+    fn css(&mut self, tag: &str, text: Option<String>) {
+        if let Some(address) = css_addresses(&text.unwrap_or_default()).into_iter().find(|address| self.is_gated(address)) {
+            self.found.push(format!("{tag} {address}"));
+        }
+    }
+
+    /// A frame, whose document may stand in its address.
+    fn frame(&mut self, tag: &str, address: Option<String>) {
+        let Some(address) = address else { return };
+        match address.strip_prefix("data:text/html,").filter(|_| self.depth < 4) {
+            Some(document) => {
+                let document = percent_decoded(document);
+                let inner = live_below(document.as_bytes(), self.scripts, &self.base.clone(), self.depth + 1);
+                self.found.extend(inner.into_iter().take(1));
+            }
+            None => self.address(tag, Some(address)),
         }
     }
 
@@ -155,14 +204,72 @@ impl Walk {
     }
 
     fn is_gated(&self, address: &str) -> bool {
-        // Nothing is loaded from an address of no characters, whatever the base.
-        if address.trim_matches(|c: char| c.is_ascii_whitespace()).is_empty() {
-            return false;
-        }
-        let Ok(url) = self.base.join(address) else { return false };
-        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-        HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))
+        gated_below(&self.base, address)
     }
+}
+
+/// A script of a vendor, or one that imports one; only the plain form is generated.
+fn runs(text: &str, module: bool) -> bool {
+    text.contains(SIGNATURE) || module && HOSTS.iter().any(|host| text.contains(&format!("import '//{host}/m.js'")))
+}
+
+fn percent_decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text.split('#').next().unwrap_or_default()).decode_utf8_lossy().into_owned()
+}
+
+/// The addresses that a sheet, or a declaration, names: read by the tokenizer of a browser.
+pub(crate) fn css_addresses(text: &str) -> Vec<String> {
+    let mut input = ParserInput::new(text);
+    let mut found = Vec::new();
+    css_block(&mut Parser::new(&mut input), false, false, &mut found);
+    found
+}
+
+fn css_block(parser: &mut Parser<'_, '_>, strings: bool, first_only: bool, found: &mut Vec<String>) {
+    let (mut import, mut first) = (false, true);
+    while let Ok(token) = parser.next().cloned() {
+        let mut next_import = false;
+        let nested = |parser: &mut Parser<'_, '_>, strings, first_only, found: &mut Vec<String>| {
+            let _: Result<(), cssparser::ParseError<'_, ()>> = parser.parse_nested_block(|inner| {
+                css_block(inner, strings, first_only, found);
+                Ok(())
+            });
+        };
+        match token {
+            Token::UnquotedUrl(address) => found.push(address.to_string()),
+            Token::QuotedString(text) if strings || import || first_only && first => found.push(text.to_string()),
+            Token::Function(name) => match name.to_ascii_lowercase().as_str() {
+                "url" | "src" => nested(parser, strings, true, found),
+                "image-set" | "-webkit-image-set" => nested(parser, true, false, found),
+                _ => nested(parser, strings, false, found),
+            },
+            Token::ParenthesisBlock | Token::SquareBracketBlock | Token::CurlyBracketBlock => {
+                nested(parser, strings, false, found);
+            }
+            Token::AtKeyword(name) => next_import = name.eq_ignore_ascii_case("import"),
+            _ => {}
+        }
+        import = next_import;
+        first = false;
+    }
+}
+
+/// Whether the page of the tests must not load this address.
+pub(crate) fn is_gated(address: &str) -> bool {
+    let base = Url::parse("https://shop.example/a/b").expect("a constant");
+    gated_below(&base, address)
+}
+
+fn gated_below(base: &Url, address: &str) -> bool {
+    // Nothing is loaded from an address of no characters, whatever the base.
+    if address.trim_matches(|c: char| c.is_ascii_whitespace()).is_empty() {
+        return false;
+    }
+    let Ok(url) = base.join(address) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    // Nothing is loaded over a scheme that nobody knows.
+    let loads = matches!(url.scheme(), "http" | "https");
+    loads && HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))
 }
 
 /// The usual form of a refresh: a delay, a separator, `url=`.

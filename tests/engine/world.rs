@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use consentry::{
-    html::{Gate, GateError, Limits, Page, PageReport, XmlGate},
+    html::{Gate, GateError, Limits, Page, PageReport, SheetGate, XmlGate},
     policy::{Policy, Sources},
 };
 
@@ -67,6 +67,8 @@ fn page_for(grant: Grant) -> Arc<Page> {
         body: String::new(),
         amend_csp: None,
         observe: false,
+        hold: true,
+        frame: String::new(),
     })
 }
 
@@ -86,13 +88,37 @@ pub(crate) fn unmark(page: &[u8]) -> Vec<u8> {
         undone.push_str(&rest[..at]);
         let value = &rest[at + marker.len()..];
         rest = &value[value.find('"').expect("a marker is quoted") + 1..];
-        if undone.to_ascii_lowercase().ends_with("<script") || undone.ends_with(":script") {
-            rest = rest.strip_prefix(" type=\"text/plain\"").expect("a held script has an inert type");
+        let tag = undone.to_ascii_lowercase();
+        if ["<script", "<style"].iter().any(|name| tag.ends_with(name)) || undone.ends_with(":script") {
+            rest = rest.strip_prefix(" type=\"text/plain\"").unwrap_or(rest);
         }
     }
     undone.push_str(rest);
     let undone = undone.replace(&format!("data-gate-{NONCE}-"), "").replace("\n}])@#\n", "");
+    let undone = without_schemes(&undone);
     undone.chars().map(|c| (u32::from(c) & 0xff) as u8).collect()
+}
+
+/// Takes the schemes before addresses in CSS out.
+fn without_schemes(text: &str) -> String {
+    let scheme = format!("gate-{NONCE}.");
+    let mut pieces = text.split(&scheme);
+    let mut kept = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        kept.push_str(piece.split_once(':').expect("a scheme ends in a colon").1);
+    }
+    kept
+}
+
+/// Gates a style sheet in chunks.
+pub(crate) fn gate_sheet(css: &str, grant: Grant, size: usize) -> (String, PageReport) {
+    let mut gate = SheetGate::new(page_for(grant), Limits::default(), encoding_rs::UTF_8);
+    let mut out = Vec::new();
+    for chunk in css.as_bytes().chunks(size) {
+        gate.write(chunk, &mut out).expect("a sheet is read to its end");
+    }
+    gate.end(&mut out).expect("a sheet is read to its end");
+    (String::from_utf8(out).expect("only ASCII is inserted"), gate.report().clone())
 }
 
 fn policy(vendors: bool) -> Policy {

@@ -14,4 +14,5 @@ mod passing;
 mod process;
 mod reload;
 mod reports;
+mod sheets;
 mod vendors;

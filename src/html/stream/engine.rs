@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use encoding_rs::{CoderResult, Decoder};
 
-use super::super::{Gate, GateError, Limits, Page, PageReport, charset::Charset, sniff::Kind, xml::XmlGate};
+use super::super::{Gate, GateError, Limits, Page, PageReport, SheetGate, charset::Charset, sniff::Kind, xml::XmlGate};
 
 /// What looks for tags in a body.
 #[derive(Debug)]
 pub(super) enum Engine {
     Html(Box<Gate>),
     Xml(Box<XmlGate>),
+    Css(Box<SheetGate>),
 }
 
 impl Engine {
@@ -21,6 +22,8 @@ impl Engine {
             Kind::Html if charset.is_transcoded(kind) => Self::Html(Box::new(Gate::new(page, limits))),
             Kind::Html => Self::Html(Box::new(Gate::with_encoding(page, limits, charset.encoding()))),
             Kind::Xml => Self::Xml(Box::new(XmlGate::new(page, limits))),
+            Kind::Css if charset.is_transcoded(kind) => Self::Css(Box::new(SheetGate::new(page, limits, encoding_rs::UTF_8))),
+            Kind::Css => Self::Css(Box::new(SheetGate::new(page, limits, charset.encoding()))),
         }
     }
 
@@ -29,6 +32,7 @@ impl Engine {
         match self {
             Self::Html(gate) => gate.write(bytes, out),
             Self::Xml(gate) => gate.write(bytes, out),
+            Self::Css(gate) => gate.write(bytes, out),
         }
     }
 
@@ -37,6 +41,7 @@ impl Engine {
         match self {
             Self::Html(gate) => gate.end(out),
             Self::Xml(gate) => gate.end(out),
+            Self::Css(gate) => gate.end(out),
         }
     }
 
@@ -45,6 +50,7 @@ impl Engine {
         match self {
             Self::Html(gate) => gate.report(),
             Self::Xml(gate) => gate.report(),
+            Self::Css(gate) => gate.report(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! cuts the connection where everybody can see it.
 
 mod engine;
+mod plain;
 
 use std::{
     future::poll_fn,
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 
 use engine::{Engine, Transcoder};
+pub use plain::sheet_is_plain;
 
 use super::{
     GateError, Limits, Page, PageReport, charset,
@@ -144,8 +146,11 @@ where
         }
         complete = !poll_fn(|cx| body.poll_plain(cx)).await?;
     };
-    let content_type =
-        settled.map(|(kind, charset)| format!("{}; charset={}", essence.unwrap_or_else(|| kind.essence()), charset.name(kind)));
+    let content_type = settled.map(|(kind, charset)| match head.content_type {
+        // Without a label a sheet is in the encoding of the page that uses it.
+        Some(said) if kind == Kind::Css && !charset.is_transcoded(kind) => said.to_owned(),
+        _ => format!("{}; charset={}", essence.unwrap_or_else(|| kind.essence()), charset.name(kind)),
+    });
     if let Some((kind, charset)) = settled {
         body.transcoder = Transcoder::new(kind, charset);
         body.engine = Some(Engine::new(kind, page, limits, charset));

@@ -2,12 +2,15 @@
 
 use super::super::{
     GateError,
+    address::{decode, shown},
     classify::{self, Found},
     element::Element,
     finding,
     locate::{Attribute, Inside, Start},
-    script,
+    script::Script,
+    sheet as css,
     tag::{Role, Tag},
+    value::{self, Named as Value},
     walk::Setting,
 };
 use super::{
@@ -64,9 +67,17 @@ impl Reader {
         if kind == Tag::Script && !gone && !tag.is_empty {
             // Only HTML knows `language`.
             let language = element.value(b"language").filter(|_| space != Space::Svg);
-            if script::is_executed(element.value(b"type"), language, encoding_rs::UTF_8) {
+            if let Some(kind) = Script::of(element.value(b"type"), language, encoding_rs::UTF_8) {
                 let types = element.named(b"type").map(|attribute| attribute.name.start).collect();
-                let open = OpenScript::new(self.scope.depth(), tag.span.start, tag.name_end, tag.span.end, types);
+                let open = OpenScript::new(self.scope.depth(), tag.span.start, tag.name_end, tag.span.end, types, Some(kind));
+                self.scripts.push(open);
+            }
+        }
+        if kind == Tag::Style && !tag.is_empty {
+            let of = element.value(b"type").map(|kind| decode(kind, encoding_rs::UTF_8)).unwrap_or_default();
+            if of.trim().is_empty() || of.trim().eq_ignore_ascii_case("text/css") {
+                let types = element.named(b"type").map(|attribute| attribute.name.start).collect();
+                let open = OpenScript::new(self.scope.depth(), tag.span.start, tag.name_end, tag.span.end, types, None);
                 self.scripts.push(open);
             }
         }
@@ -75,7 +86,7 @@ impl Reader {
 
     /// Looks at every address. Returns whether the element was taken out of action.
     fn addresses(&mut self, element: &Element<'_>, tag: &StartTag<'_>) -> Result<bool, GateError> {
-        let Some(otherwise) = classify::verdict_of(element, Setting::Page, encoding_rs::UTF_8) else { return Ok(false) };
+        let otherwise = classify::verdict_of(element, Setting::Page, encoding_rs::UTF_8);
         let mut found = Found::default();
         let mut links = 0;
         for (index, named) in tag.attributes.iter().enumerate() {
@@ -84,19 +95,30 @@ impl Reader {
                 return Err(not_well_formed(tag.span.start, "an attribute of one name twice"));
             }
             let Some(role) = self.role(element.tag, named) else { continue };
-            let (hits, mut closed) = self.look_up(role, named.value.as_bytes())?;
             // Braces are computed when the sheet is applied, from a document that is not this one.
-            closed |= self.scope.saw_xslt && named.value.contains('{');
-            if hits.is_empty() && !closed {
-                continue;
-            }
-            let verdict = if closed { otherwise } else { finding::verdict(&self.walker.ctx.page, &hits, otherwise) };
-            let report = classify::report(&self.walker.ctx, element, &named.place, role, &hits, verdict);
-            self.findings.note(&self.walker.ctx.limits, report);
+            let computed = self.scope.saw_xslt && named.value.contains('{');
+            let (named, verdict) = if role == Role::Styles && !computed {
+                let unplaced = css::attribute(&self.walker.ctx, Setting::Page, element, &named.place, &mut self.findings);
+                let Some(unplaced) = unplaced else { continue };
+                (unplaced, Verdict::Hold)
+            } else {
+                let Some(otherwise) = otherwise else { continue };
+                let mut value = self.look_up(element, role, named.value.as_bytes())?;
+                value.closed |= computed;
+                if value.is_nothing() {
+                    continue;
+                }
+                let verdict =
+                    if value.closed { otherwise } else { finding::verdict(&self.walker.ctx.page, &value.hits, otherwise) };
+                let report = classify::report(&self.walker.ctx, element, &named.place, role, &value.hits, verdict);
+                self.findings.note(&self.walker.ctx.limits, report);
+                (value, verdict)
+            };
             if verdict != Verdict::Allow {
-                found.held.merge(hits);
+                found.styles_only &= role == Role::Styles;
+                found.held.merge(named.hits);
                 found.attributes.push(index);
-                found.closed |= closed;
+                found.closed |= named.closed;
             }
         }
         if found.attributes.is_empty() {
@@ -106,7 +128,7 @@ impl Reader {
         if !self.is_idle() {
             self.patch(element, tag, &found);
         }
-        Ok(true)
+        Ok(!found.styles_only)
     }
 
     /// Marks the element and renames what is held. Nothing is cut: a start tag without its end tag, or the
@@ -117,12 +139,13 @@ impl Reader {
         // What cannot be read can never be granted: the marker stays empty.
         let needs = if found.closed { Hits::none() } else { found.held.clone() };
         patches.insert(element.name_end, finding::marker(page, &needs));
-        if element.tag == Tag::Script {
+        let inert = element.tag == Tag::Script && !found.styles_only;
+        if inert {
             patches.insert(element.name_end, finding::INERT_TYPE);
         }
         for (index, named) in tag.attributes.iter().enumerate() {
             let names = named.place.name.clone();
-            if element.tag == Tag::Script && named.name == "type" {
+            if inert && named.name == "type" {
                 patches.insert(names.start, finding::rename(page));
             } else if found.attributes.contains(&index) {
                 if named.name.contains(':') {
@@ -136,25 +159,23 @@ impl Reader {
 
     /// The rules an attribute hits, and whether it must be closed for another reason. Engines differ on
     /// `xml:base`: an address counts as relative to either.
-    fn look_up(&mut self, role: Role, value: &[u8]) -> Result<(Hits, bool), GateError> {
-        let (mut hits, mut closed) = self.walker.look_up(role, value, &mut self.findings)?;
+    fn look_up(&mut self, element: &Element<'_>, role: Role, value: &[u8]) -> Result<Value, GateError> {
+        let mut named = value::look_up(&self.walker, element, role, value, &mut self.findings)?;
         if let Some((_, base)) = self.bases.last() {
             let own = std::mem::replace(&mut self.walker.ctx.base, base.clone());
-            let found = self.walker.look_up(role, value, &mut self.findings);
+            let also = value::look_up(&self.walker, element, role, value, &mut self.findings);
             self.walker.ctx.base = own;
-            let (more, also) = found?;
-            hits.merge(more);
-            closed |= also;
+            named.merge(also?);
         }
-        Ok((hits, closed))
+        Ok(named)
     }
 
     fn role(&self, tag: Tag, named: &Named<'_>) -> Option<Role> {
         if self.is_xlink_href(named) {
-            return tag.role(b"xlink:href");
+            return tag.role(b"xlink:href", named.value.as_bytes());
         }
         let known = !named.name.contains(':') && (self.scope.saw_xslt || is_lower(named.name));
-        known.then(|| tag.role(named.name.as_bytes())).flatten()
+        known.then(|| tag.role(named.name.as_bytes(), named.value.as_bytes())).flatten()
     }
 
     fn is_xlink_href(&self, named: &Named<'_>) -> bool {
@@ -168,16 +189,22 @@ impl Reader {
         let Some(address) = sheet::address(text) else { return Ok(()) };
         // Seam: the text of `<style>`, style attributes and imports go to the CSS engine; this is the one
         // place where XML itself names a style sheet.
-        let (hits, _) = self.look_up(Role::Address, address.as_bytes())?;
-        if hits.is_empty() {
+        let mut hits = css::linked(&self.walker.ctx, address.as_bytes(), &mut self.findings);
+        if let Some((_, base)) = self.bases.last() {
+            let own = std::mem::replace(&mut self.walker.ctx.base, base.clone());
+            hits.merge(css::linked(&self.walker.ctx, address.as_bytes(), &mut self.findings));
+            self.walker.ctx.base = own;
+        }
+        if hits.is_nothing() {
             return Ok(());
         }
-        let verdict = finding::verdict(&self.walker.ctx.page, &hits, Verdict::Strip);
+        let (hits, closed) = (hits.hits, hits.closed);
+        let verdict = if closed { Verdict::Strip } else { finding::verdict(&self.walker.ctx.page, &hits, Verdict::Strip) };
         let report = super::super::TagReport {
             offset: span.start,
             element: sheet::TARGET.to_owned(),
             attribute: Some("href".to_owned()),
-            address: self.walker.ctx.resolver().shown(&super::super::address::decode(address.as_bytes(), encoding_rs::UTF_8)),
+            address: shown(&self.walker.ctx.base, &decode(address.as_bytes(), encoding_rs::UTF_8)),
             rules: finding::rules(&hits),
             verdict,
             late: false,
@@ -196,12 +223,13 @@ impl Reader {
 /// The kind of an element. Names of XML are exact; a style sheet's literal elements may become HTML, which
 /// does not care, and needs no namespace.
 fn kind_of(space: Space, local: &str, in_sheet: bool) -> Option<Tag> {
-    let kind = Tag::of(local.as_bytes())?;
+    let kind = Tag::of(local.as_bytes());
     match space {
         _ if in_sheet && matches!(space, Space::None | Space::Xhtml) => Some(kind),
         Space::Xhtml => is_lower(local).then_some(kind),
         Space::Svg if matches!(kind, Tag::Base | Tag::Meta | Tag::Link) => None,
-        Space::Svg => (is_lower(local) || local == "feImage").then_some(kind),
+        // Those of SVG have capitals inside.
+        Space::Svg => (is_lower(local) || matches!(kind, Tag::Reference | Tag::Animation | Tag::Other)).then_some(kind),
         _ => None,
     }
 }

@@ -81,7 +81,7 @@ impl XmlGate {
         Self {
             window: Window::default(),
             framer: Framer::new(limits.memory_bytes_max),
-            lenient: page.observe,
+            lenient: !page.changes(),
             reader: Reader::new(page, limits),
             closed: false,
         }
@@ -147,17 +147,17 @@ impl XmlGate {
                 Ok(None) => break (Ok(()), self.framer.safe()),
                 Err(fault) => break (Err(fault.into()), self.framer.safe()),
             };
-            self.reader.advance(safe);
-            if let Err(fault) = self.reader.take(self.window.view(), piece) {
+            let taken = self.reader.advance(safe).and_then(|()| self.reader.take(self.window.view(), piece));
+            if let Err(fault) = taken {
                 break (Err(fault), safe);
             }
         };
         // As if the bytes had arrived one by one, also where it ends in an error.
-        self.reader.advance(limit);
+        let advanced = self.reader.advance(limit);
         let limit = self.reader.hold().map_or(limit, |hold| limit.min(hold));
         self.window.emit(limit, &mut self.reader.findings.patches, out);
         self.window.forget(usize::MAX);
-        result
+        result.and(advanced)
     }
 }
 

@@ -5,9 +5,10 @@ use std::{ops::Range, sync::Arc};
 use url::Url;
 
 use super::super::{
-    GateError, Limits, Page, TagReport,
+    GateError, Limits, Page, TagReport, code,
     finding::{self, Findings},
-    script,
+    script, sheet as css,
+    value::Named as Value,
     walk::{Context, Setting, Walker},
 };
 use super::{
@@ -43,13 +44,7 @@ enum Root {
 
 impl Reader {
     pub(super) fn new(page: Arc<Page>, limits: Limits) -> Self {
-        let ctx = Context {
-            limits: Arc::new(limits),
-            encoding: encoding_rs::UTF_8,
-            base: Arc::new(page.base.clone()),
-            base_settled: false,
-            page: Arc::clone(&page),
-        };
+        let ctx = Context::new(Arc::clone(&page), Arc::new(limits), encoding_rs::UTF_8);
         Self {
             walker: Walker::new(ctx, Setting::Page, 0),
             findings: Findings::default(),
@@ -68,7 +63,7 @@ impl Reader {
 
     /// Whether the page is changed at all.
     pub(super) fn is_idle(&self) -> bool {
-        self.walker.ctx.page.observe
+        !self.walker.ctx.page.changes()
     }
 
     /// Takes the next piece.
@@ -93,14 +88,15 @@ impl Reader {
     }
 
     /// No piece begins before `safe` any more.
-    pub(super) fn advance(&mut self, safe: usize) {
+    pub(super) fn advance(&mut self, safe: usize) -> Result<(), GateError> {
         let hold_bytes_max = self.walker.ctx.limits.hold_bytes_max;
         for index in 0..self.scripts.len() {
             let script = &self.scripts[index];
             if script.progress == Progress::Waiting && safe > script.content + hold_bytes_max {
-                self.overflow(index);
+                self.overflow(index)?;
             }
         }
+        Ok(())
     }
 
     /// The document ends. One that is empty was never begun.
@@ -182,7 +178,7 @@ impl Reader {
         self.push(index, view, held, plain);
         if !beyond.is_empty() {
             if self.scripts[index].progress == Progress::Waiting {
-                self.overflow(index);
+                self.overflow(index)?;
             }
             self.push(index, view, beyond, plain);
             if self.scripts[index].len() > limits.memory_bytes_max {
@@ -202,8 +198,11 @@ impl Reader {
     }
 
     /// A script is longer than what may be held: decide by its beginning, else let it pass under watch.
-    fn overflow(&mut self, index: usize) {
+    fn overflow(&mut self, index: usize) -> Result<(), GateError> {
         let script = &self.scripts[index];
+        if script.script.is_none() {
+            return Err(GateError::Noscript { max: self.walker.ctx.limits.hold_bytes_max });
+        }
         let page = &self.walker.ctx.page;
         let text = script.so_far();
         let mut scanner = page.policy.inline_scanner();
@@ -212,11 +211,12 @@ impl Reader {
         let hits = scanner.hits_so_far();
         if hits.is_empty() || page.policy.allows(&page.grants, &hits) {
             self.scripts[index].progress = Progress::Passing;
-            return;
+            return Ok(());
         }
         self.note_script(index, &text, &hits, Verdict::Hold);
         self.hold_script(index, hits);
         self.scripts[index].progress = Progress::Settled;
+        Ok(())
     }
 
     fn script_ends(&mut self, mut script: OpenScript, at: usize) {
@@ -225,11 +225,13 @@ impl Reader {
         }
         let passed = script.progress == Progress::Passing;
         let text = script.text().to_owned();
-        let hits = self.walker.ctx.page.policy.match_inline(text.as_bytes());
-        if hits.is_empty() {
+        let Value { hits, closed } = self.hits_of(&script, &text);
+        if hits.is_empty() && !closed {
             return;
         }
-        let verdict = finding::verdict(&self.walker.ctx.page, &hits, if passed { Verdict::Strip } else { Verdict::Hold });
+        let otherwise = if passed { Verdict::Strip } else { Verdict::Hold };
+        let verdict = if closed { otherwise } else { finding::verdict(&self.walker.ctx.page, &hits, otherwise) };
+        let hits = if closed { Hits::none() } else { hits };
         // For as long as it is looked at.
         self.scripts.push(script);
         let index = self.scripts.len() - 1;
@@ -248,6 +250,16 @@ impl Reader {
         self.scripts.pop();
     }
 
+    /// The rules that a script's text, its own imports, or a style's addresses hit.
+    fn hits_of(&mut self, script: &OpenScript, text: &str) -> Value {
+        let ctx = &self.walker.ctx;
+        let Some(kind) = script.script else { return css::look_through(ctx, text, 0, &mut self.findings) };
+        let mut hits = ctx.page.policy.match_inline(text.as_bytes());
+        let mut resolver = ctx.resolver(&mut self.findings.report.others);
+        code::named(kind, text.as_bytes(), &mut resolver).into_iter().for_each(|named| hits.merge(named.hits));
+        Value::hits(hits)
+    }
+
     fn hold_script(&mut self, index: usize, hits: Hits) {
         if !self.is_idle() {
             let (page, script, patches) = (&self.walker.ctx.page, &self.scripts[index], &mut self.findings.patches);
@@ -261,7 +273,7 @@ impl Reader {
     fn note_script(&mut self, index: usize, text: &str, hits: &Hits, verdict: Verdict) {
         let tag = TagReport {
             offset: self.scripts[index].at,
-            element: "script".to_owned(),
+            element: if self.scripts[index].script.is_some() { "script" } else { "style" }.to_owned(),
             attribute: None,
             address: None,
             rules: finding::rules(hits),

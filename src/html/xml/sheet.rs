@@ -33,6 +33,11 @@ const HARMLESS: [&str; 16] = [
     "value", "width",
 ];
 
+/// Whether an element of that name can load something without a `style`, which is refused by itself.
+fn loads(name: &str) -> bool {
+    !matches!(Tag::of(name.as_bytes()), Tag::Other | Tag::Background | Tag::Html)
+}
+
 /// The undecoded address that an instruction names, if it is one for a style sheet.
 pub(super) fn address(instruction: &str) -> Option<Cow<'_, str>> {
     let target = name_of(instruction);
@@ -63,9 +68,7 @@ pub(super) fn check(scope: &Scope, space: Space, local: &str, tag: &StartTag<'_>
     }
     let name = value("name").unwrap_or_default().trim().to_ascii_lowercase();
     match local {
-        "element"
-            if name.contains('{') || value("namespace").is_some() || Tag::of(scope::split(&name).1.as_bytes()).is_some() =>
-        {
+        "element" if name.contains('{') || value("namespace").is_some() || loads(scope::split(&name).1) => {
             refuse("xsl:element with a name that is computed or loads something".to_owned())
         }
         "attribute" if HARMLESS.contains(&name.as_str()) => Ok(()),

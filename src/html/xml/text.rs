@@ -1,6 +1,8 @@
-//! Text of an inline script in XML: what of it is the script's own, and how far it has been read.
+//! Text of an inline script, or of a style, in XML: what of it is its own, and how far it has been read.
 
 use std::ops::Range;
+
+use super::super::script::Script;
 
 /// How far it is decided what becomes of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub(super) enum Progress {
     Settled,
 }
 
-/// An inline script that is open.
+/// An inline script, or a style, that is open.
 #[derive(Debug)]
 pub(super) struct OpenScript {
     /// How many elements are open inside it when text is its own.
@@ -26,6 +28,8 @@ pub(super) struct OpenScript {
     /// Where its `type` attributes begin.
     pub(super) types: Vec<usize>,
     pub(super) progress: Progress,
+    /// What the script is; `None` for a style, which is held whole.
+    pub(super) script: Option<Script>,
     /// Its text so far: CDATA as it is, references read.
     text: String,
     /// Text that may end inside a reference.
@@ -33,8 +37,15 @@ pub(super) struct OpenScript {
 }
 
 impl OpenScript {
-    pub(super) fn new(depth: usize, at: usize, name_end: usize, content: usize, types: Vec<usize>) -> Self {
-        Self { depth, at, name_end, content, types, progress: Progress::Waiting, text: String::new(), raw: Vec::new() }
+    pub(super) fn new(
+        depth: usize,
+        at: usize,
+        name_end: usize,
+        content: usize,
+        types: Vec<usize>,
+        script: Option<Script>,
+    ) -> Self {
+        Self { depth, at, name_end, content, types, script, progress: Progress::Waiting, text: String::new(), raw: Vec::new() }
     }
 
     /// The part of a range that lies before the limit of what may be held, and the part behind.

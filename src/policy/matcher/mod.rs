@@ -96,7 +96,7 @@ impl Matcher {
                         map.entry(name.into()).or_default().push(id);
                     }
                 }
-                What::Inline { .. } | What::Answer { .. } | What::Storage(_) => {}
+                What::Inline { .. } | What::Answer { .. } | What::Storage(_) | What::Amp(_) => {}
                 What::Cookies(_) => matcher.cookies.push(id),
             }
         }
@@ -137,6 +137,17 @@ impl Matcher {
 
     pub(super) fn answer_scanner(&self) -> InlineScanner<'_> {
         self.answers.scanner()
+    }
+
+    /// The rules for a name in AMP, lower case.
+    pub(super) fn amp(rules: &[Rule], name: &str) -> Hits {
+        let mut hits = Hits::none();
+        for (index, rule) in rules.iter().enumerate() {
+            if matches!(&rule.what, What::Amp(names) if names.iter().any(|glob| glob.matches(name))) {
+                hits.push(RuleId(index as u16));
+            }
+        }
+        hits
     }
 
     pub(super) fn cookie(&self, rules: &[Rule], name: &str, value: &str) -> Hits {
