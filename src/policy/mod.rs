@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 pub use glob::Glob;
 pub use inline::InlineScanner;
 pub use matcher::{Hits, RuleId};
-pub use purposes::PurposeDef;
+pub use purposes::{PurposeDef, QueuedCalls};
 pub use regime::{Regime, Signal};
 pub use site::Controller;
 pub use source::Sources;
@@ -38,6 +38,7 @@ pub struct Policy {
     declared: VendorSet,
     controller: Controller,
     regime: Regime,
+    queued_calls: QueuedCalls,
     matcher: matcher::Matcher,
     canonical: String,
     revision: PolicyRevision,
@@ -67,6 +68,7 @@ impl Policy {
             declared: site.declared,
             controller: site.controller,
             regime,
+            queued_calls: defaults.queued_calls,
             matcher,
             canonical,
             revision,
@@ -113,6 +115,11 @@ impl Policy {
     /// The rule set for visitors.
     pub fn regime(&self) -> &Regime {
         &self.regime
+    }
+
+    /// What becomes of calls to held vendors that a page made before the visitor agreed.
+    pub fn queued_calls(&self) -> QueuedCalls {
+        self.queued_calls
     }
 
     /// The hash over what matters to consent.

@@ -57,6 +57,11 @@ pub struct StandIn {
     pub kind: StandInKind,
     /// Other names of the same object, which the vendor's base code looks at too (`_fbq`).
     pub aliases: Vec<String>,
+    /// Where the vendor's own script looks for waiting calls (`queue`), and under which name it then takes
+    /// calls (`callMethod`), as properties of the function: the page's own stub may have given way to ours.
+    pub stub: Vec<String>,
+    /// What a visitor must have granted for the real thing: the vendor's `purposes`, unless it says other.
+    pub purposes: PurposeSet,
 }
 
 /// How site code uses a global.
@@ -85,6 +90,8 @@ pub struct AntiFlicker {
     pub styles: Vec<String>,
     /// Functions to call, as dotted names (`dataLayer.hide.end`).
     pub calls: Vec<String>,
+    /// What a visitor must have granted for the page to wait: the vendor's `purposes`, unless it says other.
+    pub purposes: PurposeSet,
 }
 
 /// A tag as found in the wild and what becomes of it without consent.
@@ -244,13 +251,15 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
     let mut anti_flicker = AntiFlicker::default();
     if let Some(mut section) = root.section("anti_flicker") {
         anti_flicker = AntiFlicker {
+            purposes: read_purposes(&mut section, known).unwrap_or(vendor_purposes),
             classes: words(&mut section, "classes"),
             styles: words(&mut section, "styles"),
             calls: words(&mut section, "calls"),
         };
         section.finish();
     }
-    let stand_ins = root.sections("stand_in").into_iter().filter_map(read_stand_in).collect();
+    let stand_in = |section| read_stand_in(section, vendor_purposes, known);
+    let stand_ins = root.sections("stand_in").into_iter().filter_map(stand_in).collect();
     let examples = root.sections("example").into_iter().filter_map(|section| read_example(section, stem)).collect();
     let purposes = rules.iter().fold(vendor_purposes, |all, rule| all.union(rule.purposes));
     let def = id.zip(name).map(|(id, name)| VendorDef {
@@ -269,20 +278,38 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
     (def, rules)
 }
 
-fn read_stand_in(mut section: Section<'_>) -> Option<StandIn> {
+fn read_stand_in(mut section: Section<'_>, inherited: PurposeSet, known: &[PurposeDef]) -> Option<StandIn> {
     let global = section.required_string("global");
     let kind = section.required_string("kind");
+    let purposes = read_purposes(&mut section, known).unwrap_or(inherited);
     let mut names = |key| -> Vec<At<String>> { section.strings(key).unwrap_or_default() };
-    let (aliases, methods) = (names("aliases"), names("methods"));
+    let (aliases, methods, stub) = (names("aliases"), names("methods"), names("stub"));
     let queue = section.string("queue");
-    for name in global.iter().chain(&aliases).chain(&methods).chain(&queue) {
+    // `people.set` is a method of a part.
+    for name in methods.iter().filter(|name| !name.value.split('.').all(is_identifier)) {
+        section.fault(
+            name.offset,
+            format!("`{}` is no name of a method", name.value),
+            "write one such as \"track\" or \"people.set\"",
+        );
+    }
+    for name in global.iter().chain(&aliases).chain(&stub).chain(&queue) {
         if !is_identifier(&name.value) {
             section.fault(
                 name.offset,
-                format!("`{}` is no name of a global or a method", name.value),
+                format!("`{}` is no name of a global or a property", name.value),
                 "write one such as \"fbq\"",
             );
         }
+    }
+    if let Some(first) = stub.first()
+        && (stub.len() > 2 || queue.is_some() || kind.as_ref().is_none_or(|kind| kind.value != "call"))
+    {
+        section.fault(
+            first.offset,
+            "only a stand-in of kind \"call\" without a queue has `stub`, of one or two names",
+            "write stub = [\"queue\"] or [\"queue\", \"callMethod\"]",
+        );
     }
     let kind_offset = kind.as_ref().map_or(section.offset(), |at| at.offset);
     let kind = kind.and_then(|at| match at.value.as_str() {
@@ -301,7 +328,8 @@ fn read_stand_in(mut section: Section<'_>) -> Option<StandIn> {
         );
     }
     section.finish();
-    Some(StandIn { global: global?.value, kind: kind?, aliases: aliases.into_iter().map(|at| at.value).collect() })
+    let values = |names: Vec<At<String>>| -> Vec<String> { names.into_iter().map(|at| at.value).collect() };
+    Some(StandIn { global: global?.value, kind: kind?, aliases: values(aliases), stub: values(stub), purposes })
 }
 
 /// A name that JavaScript takes after a dot, in ASCII.
