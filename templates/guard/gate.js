@@ -1,18 +1,21 @@
 // Makes the banner's buttons work in the open page. Without it the form posts, and the next page
 // comes released. A held element has data-gate-N="vendor:purpose+purpose …" and data-gate-N-src for
-// src; N is new in every page, so that no content can smuggle in elements to release. No stand-ins
-// for vendors: a snippet that finds its global defined would never load its script.
+// src; N is new in every page, so that no content can smuggle in elements to release. A held address in a
+// style sheet has gate-N.vendor.purpose+purpose: before it. The guard, where it runs, hands over a bridge.
 (() => {
   'use strict';
   const { dataset, src } = document.currentScript;
-  const mark = 'data-gate-' + dataset.gate;
+  const key = 'consentry:' + dataset.gate;
+  const bridge = window[key] || {};
+  delete window[key];
+  const nonces = bridge.nonces || new Set([dataset.gate]);
   const base = src.replace(/\/assets\/.*/, '');
   let undecided = dataset.state === 'undecided';
   let decidedAt = dataset.decidedAt || '';
   let busy, channel;
 
-  let policy = { createHTML: String, createScript: String, createScriptURL: String };
-  try {
+  let policy = bridge.types || { createHTML: String, createScript: String, createScriptURL: String };
+  if (!bridge.types) try {
     const same = text => text;
     policy = trustedTypes.createPolicy('consentry', { createHTML: same, createScript: same, createScriptURL: same });
   } catch (_) { /* This browser has none, or the page allows none. */ }
@@ -24,14 +27,15 @@
   });
 
   // Gives attributes their names back, on the element itself or on its copy.
-  const rename = (from, to) => {
+  const rename = (from, to, mark) => {
     for (const attr of [...from.attributes]) {
       const { name, value } = attr;
       if (name.startsWith(mark)) {
         from.removeAttributeNode(attr);
-        const own = name.slice(mark.length + 1);
+        // XML knows no colon in a name of ours.
+        const own = name.slice(mark.length + 1).replace('.', ':');
         const typed = own === 'srcdoc' ? policy.createHTML(value) : policy.createScriptURL(value);
-        if (own) to.setAttributeNS(own === 'xlink:href' ? 'http://www.w3.org/1999/xlink' : null, own, typed);
+        if (own) to.setAttributeNS(/^xlink:/.test(own) ? 'http://www.w3.org/1999/xlink' : null, own, typed);
       } else if (from === to || name === 'type' || name === 'nonce') continue;
       else if (/^on/.test(name)) to.setAttribute(name, policy.createScript(value));
       else to.setAttributeNode(attr.cloneNode());
@@ -56,10 +60,11 @@
   };
 
   // A script that was parsed never runs again: a copy does. Resolves when the next one may run.
-  const run = ([old, type, external]) => new Promise(done => {
+  const run = ([old, type, external, mark]) => new Promise(done => {
     const copy = document.createElementNS(old.namespaceURI, 'script');
     const text = old.textContent;
-    rename(old, copy);
+    if (bridge.before) bridge.before(old.getAttribute(mark), old, external ? '' : text);
+    rename(old, copy, mark);
     copy.nonce = old.nonce;
     copy.async = old.hasAttribute('async');
     if (text) copy['text' in copy ? 'text' : 'textContent'] = policy.createScript(text);
@@ -70,27 +75,62 @@
     setTimeout(done, wait ? 20000 : 0);
   });
 
+  const held = /gate-([0-9a-f]{16})\.([^:]*):/g;
+  // Without the page's own nonce it is text of somebody else's.
+  const bare = (text, state) => text.replace(held, (all, nonce, needs) =>
+    nonces.has(nonce) && granted(needs.replace(/([^.]+)\.([^.]+)\.?/g, '$1:$2 ').trim(), state) ? '' : all);
+
+  // The sheets of the site's own that have held addresses, and those that import such a one.
+  const stale = (sheet, found) => {
+    try {
+      for (const rule of sheet.cssRules) {
+        if (sheet.href && rule.cssText.search(held) >= 0) found.add(sheet.href);
+        if (rule.styleSheet) stale(rule.styleSheet, found);
+      }
+    } catch (_) { /* Another site's. */ }
+    return found;
+  };
+
+  const releaseStyles = state => {
+    for (const element of document.querySelectorAll('[style*="gate-"]')) element.setAttribute('style', bare(element.getAttribute('style'), state));
+    for (const element of document.querySelectorAll('style')) {
+      const { textContent } = element, text = bare(textContent, state);
+      if (text !== textContent) element.textContent = text;
+    }
+    for (const sheet of document.styleSheets) {
+      const found = [...stale(sheet, new Set())], old = sheet.ownerNode;
+      if (found[0]) Promise.all(found.map(href => fetch(href, { cache: 'reload' }))).then(() => {
+        const copy = old.cloneNode(true);
+        copy.onload = () => old.remove();
+        old.after(copy);
+      }).catch(() => {});
+    }
+  };
+
   // In document order; what the parser would have deferred comes last.
   const release = async state => {
     const deferred = [];
-    for (const old of document.querySelectorAll(`[${mark}]`)) {
+    releaseStyles(state);
+    const all = [...nonces].map(nonce => 'data-gate-' + nonce).flatMap(mark => [...document.querySelectorAll(`[${mark}]`)].map(old => [old, mark]));
+    for (const [old, mark] of all) {
       if (!granted(old.getAttribute(mark), state)) continue;
       try {
         if (old.localName !== 'script') {
-          rename(old, old);
+          rename(old, old, mark);
           if (old.localName === 'source' && old.parentNode.load) old.parentNode.load();
           continue;
         }
         const type = (old.getAttribute(mark + '-type') || '').trim().toLowerCase();
-        const external = old.matches(`[src],[${mark}-src],[href],[${mark}-href],[${mark}-xlink\\:href]`);
+        const external = old.matches(`[src],[${mark}-src],[href],[${mark}-href],[${mark}-xlink\\:href],[${mark}-xlink\\.href]`);
         // Such a script runs from the next page on.
         if (!external && /\bdocument\s*\.\s*(write|writeln|open)\s*\(/.test(old.textContent)) continue;
-        const item = [old, type, external];
+        const item = [old, type, external, mark];
         if (!old.hasAttribute('async') && (type === 'module' || external && old.hasAttribute('defer'))) deferred.push(item);
         else await run(item);
       } catch (_) { /* What the page's own policy forbids does not stop the others. */ }
     }
     for (const item of deferred) await run(item).catch(() => {});
+    if (bridge.after) bridge.after();
   };
 
   const apply = state => {
@@ -100,6 +140,7 @@
       banner.replaceWith(banner.querySelector('template').content);
     }
     const { grants, vendors } = state;
+    if (bridge.grant) bridge.grant({ grants: { ...grants }, vendors: { ...vendors } });
     document.dispatchEvent(new CustomEvent('consentry:decision', { detail: { grants: { ...grants }, vendors: { ...vendors } } }));
     release(state);
   };
@@ -144,5 +185,12 @@
     channel.onmessage = ({ data }) => data !== decidedAt && recheck();
     channel.postMessage(decidedAt);
   });
-  addEventListener('pagehide', () => channel && channel.close());
+  document.addEventListener('prerenderingchange', recheck);
+  addEventListener('pagehide', () => {
+    if (channel) channel.close();
+    const { held } = bridge;
+    if (dataset.report === undefined || !held || !Object.keys(held)[0]) return;
+    navigator.sendBeacon(base + '/report', JSON.stringify({ held }));
+    for (const rule of Object.keys(held)) delete held[rule];
+  });
 })();
