@@ -26,11 +26,22 @@ pub(crate) struct Gate {
 impl Gate {
     /// Starts the gate in front of what listens on a port of this machine.
     pub(crate) async fn start(upstream: u16) -> Self {
+        Self::start_with(upstream, &[]).await
+    }
+
+    /// The same with these files (path, text) laid over the policies inside the binary.
+    pub(crate) async fn start_with(upstream: u16, policies: &[(&str, String)]) -> Self {
         let (port, admin) = (free_port(), free_port());
         let data = tempfile::tempdir().expect("the temporary folder is writable");
         let config = data.path().join("consentry.toml");
         // All visitors of a test come from one address.
-        std::fs::write(&config, "[limits]\ndecisions_per_minute = 0\n").expect("just made");
+        let folder = data.path().join("policies");
+        std::fs::create_dir(&folder).expect("just made");
+        for (path, text) in policies {
+            std::fs::write(folder.join(path), text).expect("just made");
+        }
+        let text = format!("policies = {folder:?}\n[limits]\ndecisions_per_minute = 0\n");
+        std::fs::write(&config, text).expect("just made");
         let said = std::fs::File::create(data.path().join("stderr")).expect("just made");
         let child = Command::new(env!("CARGO_BIN_EXE_consentry"))
             .arg("serve")
