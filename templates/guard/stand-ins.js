@@ -48,7 +48,7 @@
       it.list = list;
       it.calls = [];
       it.push = function () {
-        const entries = [...arguments].map(one => isList(one) ? answered(Array.isArray(one) ? [...one] : one, one.callee ? 1 : 1 / 0) : one);
+        const entries = [...arguments].map(one => Array.isArray(one) ? answered([...one], 1 / 0) : isList(one) ? answered(one, 1) : one);
         if (it.on) note(it, entries, 1 / 0);
         return push.apply(list, it.on ? entries : arguments);
       };
