@@ -77,7 +77,7 @@
         path.reduce((part, key) => part[key] = part[key] || {}, own)[last] = function () {
           const call = it.on ? note(it, [...arguments], 0, { name: last, path, on }) : { name: last, path, on, args: arguments };
           if (!it.on && window[it.name] !== it.own) return deliver(it, call);
-          if (!it.on) it.own.push([name, ...arguments]);
+          if (!it.on) push.call(it.own, [name, ...arguments]);
           return /^(get|is|has)/.test(last) ? undefined : make(call);
         };
       }
@@ -94,13 +94,14 @@
 
   for (const it of all.values()) {
     if (allowed(it)) continue;
-    it.on = it.gets = new Map;
+    it.on = 1;
+    it.gets = {};
     it.own = play[it.kind](it);
     if (it.kind !== 'call') it.own = it.own();
     for (const name of it.names) {
       let value = it.own;
       const get = () => value;
-      it.gets.set(name, get);
+      it.gets[name] = get;
       define(name, { get, set: now => { value = it.list && Array.isArray(now) && now !== it.list ? it.take(now) : now; } });
     }
   }
@@ -131,7 +132,7 @@
     it.on = 0;
     const free = !it.list && !it.kept && new RegExp(`\\b(${it.names.join('|')})(['"]|\\s*=(?![=>]))`).test(text);
     for (const name of it.names) {
-      const now = Object.getOwnPropertyDescriptor(window, name) || {}, ours = now.get === it.gets.get(name);
+      const now = Object.getOwnPropertyDescriptor(window, name) || {}, ours = now.get === it.gets[name];
       const value = ours ? now.get() : now.value;
       if (free && value === it.own) delete window[name];
       else if (ours) define(name, { value, writable: true });
@@ -151,6 +152,9 @@
     for (const call of it.calls.splice(0)) deliver(it, call);
   };
 
+  // A script that was made by the page's code may come before what is released in order.
+  onGrant(() => all.forEach(it => it.on && allowed(it) && stepAside(it)));
+
   // `marker` says what the element needs, `text` is that of an inline script. What earlier scripts put
   // into a queue keeps its place before it; a script that runs when it has come is no earlier one.
   bridge.before = (marker, element, text) => {
@@ -164,9 +168,7 @@
   };
   bridge.after = () => {
     for (const it of all.values()) {
-      if (!it.gets || !allowed(it)) continue;
-      if (it.on) stepAside(it);
-      handOver(it);
+      if (it.gets && allowed(it)) handOver(it);
     }
   };
 
