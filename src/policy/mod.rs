@@ -12,6 +12,7 @@ mod regime;
 mod revision;
 mod site;
 mod source;
+mod stand_in;
 mod vendor;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ pub use purposes::{PurposeDef, QueuedCalls};
 pub use regime::{Regime, Signal};
 pub use site::Controller;
 pub use source::Sources;
-pub use vendor::{AntiFlicker, ConsentCalls, CookieRule, Example, Rule, StandIn, StandInKind, VendorDef, What};
+pub use stand_in::{AntiFlicker, StandIn, StandInKind};
+pub use vendor::{ConsentCalls, CookieRule, Example, Rule, VendorDef, What};
 
 use crate::{
     config::Fault,
