@@ -1,0 +1,1 @@
+// Stand-ins for vendors' globals while these are held.
