@@ -12,3 +12,4 @@ mod plan;
 pub mod progress;
 mod tunnel;
 pub mod upstream;
+mod worker;

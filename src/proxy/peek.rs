@@ -27,6 +27,11 @@ pub(super) async fn first(mut body: Body, bytes: usize) -> Result<(Bytes, Body),
     Ok((first.freeze(), Peeked { frames, body, size }.boxed_unsync()))
 }
 
+/// A body behind some more bytes.
+pub(super) fn behind(first: Bytes, body: Body) -> Body {
+    Peeked { frames: VecDeque::from([Frame::data(first)]), body, size: SizeHint::default() }.boxed_unsync()
+}
+
 struct Peeked {
     frames: VecDeque<Frame<Bytes>>,
     body: Body,

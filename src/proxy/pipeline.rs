@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
 use hyper::{
     body::{Body as _, Incoming},
@@ -28,8 +28,10 @@ use super::{
     progress::Progress,
     tunnel,
     upstream::Upstream,
+    worker,
 };
 use crate::{
+    asset::Asset,
     config::{Limits, UpstreamHost},
     endpoint,
     headers::{self, AcceptedCodings, Coding, Conditionals, Origin, Sides, Variant, csp},
@@ -37,6 +39,9 @@ use crate::{
     site::{Ctx, Front, OWN_COOKIES, Site},
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
+
+/// The nonce of the markers in part of a page, for the guard in the page that asked for it.
+const CONSENTRY_GATE: HeaderName = HeaderName::from_static("consentry-gate");
 
 /// Everything a request passes through.
 pub struct Pipeline {
@@ -149,7 +154,11 @@ impl Pipeline {
         let treatment = self.treatment(head.uri.path());
         let accepted = headers::accepted(&head.headers);
         let language = ctx.language(&head.headers).tag().to_owned();
-        let variant = Variant::new(&ctx.variant(&[&language, if asked.top_level { "top" } else { "part" }]));
+        let guard = self.worker_guard(ctx, treatment, &head);
+        let variant = match guard {
+            Some(guard) => Variant::new(&guard.hash),
+            None => Variant::new(&ctx.variant(&[&language, asked.part()])),
+        };
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         // Not joined: `//a` is a path here and would be a host there.
         let mut address = ctx.front.origin.clone();
@@ -168,11 +177,14 @@ impl Pipeline {
             Treatment::Observe | Treatment::Exempt => headers::cut_own_cookies(&mut head.headers, &OWN_COOKIES),
         };
         let conditionals = match treatment {
-            Treatment::Gate => headers::prepare_conditionals(&mut head.headers, &variant, asked.page),
+            Treatment::Gate => headers::prepare_conditionals(&mut head.headers, &variant, asked.page || guard.is_some()),
             Treatment::Observe | Treatment::Exempt => Conditionals::default(),
         };
         if treatment != Treatment::Exempt {
             headers::limit_accept_encoding(&mut head.headers);
+        }
+        if guard.is_some() {
+            worker::prepare(&mut head.headers);
         }
         Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides, address })
     }
@@ -204,6 +216,12 @@ impl Pipeline {
         } else {
             Treatment::Gate
         }
+    }
+
+    /// What goes before the answer, if that is the script of a worker.
+    fn worker_guard<'c>(&self, ctx: &'c Ctx, treatment: Treatment, asked: &request::Parts) -> Option<&'c Asset> {
+        let on = treatment == Treatment::Gate && self.site.config.rings.guard && worker::is_asked(asked);
+        on.then(|| ctx.snapshot.scripts.worker()).flatten()
     }
 
     /// The upstream's own name, unless the site behind wants the visitor's.
@@ -269,7 +287,14 @@ impl Pipeline {
             Treatment::Gate => filter_head(ctx, &prepared, &mut head.headers),
         }
         match plan::of(&prepared.head.method, prepared.asked, &prepared.conditionals, &head) {
-            Plan::Pass => Ok(Response::from_parts(head, body)),
+            Plan::Pass => match self.worker_guard(ctx, prepared.treatment, &prepared.head) {
+                Some(guard) => {
+                    let (mut head, body) = worker::guard(head, body, guard, &self.site.config.prefix).await?;
+                    mark(&mut head.headers, &prepared);
+                    Ok(Response::from_parts(head, body))
+                }
+                None => Ok(Response::from_parts(head, body)),
+            },
             Plan::HeadOnly => {
                 if prepared.treatment == Treatment::Gate {
                     mark(&mut head.headers, &prepared);
@@ -309,6 +334,7 @@ impl Pipeline {
         let page = page::page(ctx, &prepared, &head.headers)?;
         let limits = page::limits(&self.site.config.limits);
         let on_end = page::on_end(ctx, &prepared);
+        let nonce = HeaderValue::from_str(&page.nonce).map_err(|error| Failure::Internal(error.to_string()))?;
         let content_encoding = all_codings(&head.headers);
         let (content_type, content_encoding) = (Some(kind.as_str()), content_encoding.as_deref());
         if prepared.treatment == Treatment::Observe {
@@ -330,8 +356,13 @@ impl Pipeline {
         };
         head.headers.remove(header::CONTENT_LENGTH);
         mark(&mut head.headers, &prepared);
-        if prepared.asked.top_level {
+        if prepared.asked.has_scripts() {
             csp::amend_headers(&mut head.headers, &page::needs(ctx)?);
+        } else {
+            // Part of a page: its markers' nonce, so that what is held in it can be released there.
+            head.headers.insert(CONSENTRY_GATE, nonce);
+        }
+        if prepared.asked.top_level {
             let (host, path) = (&ctx.front.host, prepared.address.path());
             let room = match ctx.state {
                 None => headers::Room::page(ctx.now.subsec_nanosecond().unsigned_abs() as usize / 1_000),
