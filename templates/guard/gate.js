@@ -14,8 +14,8 @@
   let decidedAt = dataset.decidedAt || '';
   let busy, channel;
 
-  let policy = bridge.types || { createHTML: String, createScript: String, createScriptURL: String };
-  if (!bridge.types) try {
+  let policy = bridge.createHTML ? bridge : { createHTML: String, createScript: String, createScriptURL: String };
+  if (policy !== bridge) try {
     const same = text => text;
     policy = trustedTypes.createPolicy('consentry', { createHTML: same, createScript: same, createScriptURL: same });
   } catch (_) { /* This browser has none, or the page allows none. */ }
