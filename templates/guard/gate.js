@@ -59,11 +59,77 @@
     }
   };
 
+  // The guard's stand-ins for vendors' globals. Base code does nothing where it finds its global defined:
+  // before a vendor's snippet is released its stand-in steps aside, afterwards the calls are handed over.
+  const { all, allowed, drop } = bridge.standIns || { all: new Map() };
+  const playing = () => [...all.values()].filter(it => it.gets && allowed(it));
+  const define = (name, more) => Object.defineProperty(window, name, { enumerable: true, configurable: true, ...more });
+  const isList = it => /^\[object Arg|^\[object Arr/.test({}.toString.call(it));
+  const { push } = Array.prototype;
+
+  // A setting tells a vendor which account and how; everything else may be an event.
+  const isSetting = ({ name, args: [first] }) => {
+    name = name || (isList(first) ? first[0] : first);
+    return name && (name.event || name.notify || name.ea ? 0 : typeof name !== 'string' || /^(js|init|config|load|create|consent|set|require|enable|disable|hold)/.test(name));
+  };
+
+  const deliver = (it, call) => {
+    const { name, path, args, on } = call, target = on && on.result || window[it.name];
+    if (drop && !isSetting(call)) return;
+    try {
+      if (name) return call.result = path.reduce((part, key) => part[key], target)[name](...args);
+      it.list ? target.push(...args) : target(...args);
+    } catch (_) { /* What is there now does not take it. */ }
+  };
+
+  // Where the text of what is released defines the global, there must be none.
+  const stepAside = (it, text) => {
+    if (it.on && it.list) {
+      const noted = new Set(it.calls.flatMap(call => call.args)), others = it.list.filter(one => !noted.has(one));
+      if (it.list.push === it.push) delete it.list.push;
+      it.list.length = 0;
+      push.apply(it.list, others);
+    }
+    it.on = 0;
+    const free = !it.list && !it.kept && new RegExp(`\\b(${it.names.join('|')})(['"]|\\s*=(?![=>]))`).test(text);
+    for (const name of it.names) {
+      const now = Object.getOwnPropertyDescriptor(window, name) || {}, ours = now.get === it.gets[name];
+      const value = ours ? now.get() : now.value;
+      if (free && value === it.own) delete window[name];
+      else if (ours) define(name, { value, writable: true });
+    }
+  };
+
+  const handOver = it => {
+    const { name, own } = it, [waiting] = it.stub;
+    // A snippet that waits for something itself: as without the gate, the name is free until then.
+    if (!Object.getOwnPropertyDescriptor(window, name)) {
+      return define(name, { get() {}, set(value) {
+        define(name, { value, writable: true });
+        setTimeout(handOver, 0, it);
+      } });
+    }
+    if (own[waiting] && own !== window[name]) push.apply(it.calls, own[waiting].splice(0).map(args => ({ args })));
+    for (const call of it.calls.splice(0)) deliver(it, call);
+  };
+
+  // What earlier scripts put into a queue keeps its place before what is released now; a script that runs
+  // when it has come is no earlier one. `text` is that of an inline script.
+  const before = (marker, element, text) => {
+    for (const it of playing()) {
+      if (!it.owners.some(([vendor, ids]) => marker.split(' ').includes(vendor + ':' + ids.join('+')))) continue;
+      stepAside(it, text);
+      it.kept = it.kept || !text;
+      if (it.list) it.calls = it.calls.filter(({ script, args }) => !script || !script.isConnected || script.async || script.defer
+        || !(script.compareDocumentPosition(element) & 4) || deliver(it, { args }));
+    }
+  };
+
   // A script that was parsed never runs again: a copy does. Resolves when the next one may run.
   const run = ([old, type, external, mark]) => new Promise(done => {
     const copy = document.createElementNS(old.namespaceURI, 'script');
     const text = old.textContent;
-    if (bridge.before) bridge.before(old.getAttribute(mark), old, external ? '' : text);
+    before(old.getAttribute(mark), old, external ? '' : text);
     rename(old, copy, mark);
     copy.nonce = old.nonce;
     copy.async = old.hasAttribute('async');
@@ -130,7 +196,7 @@
       } catch (_) { /* What the page's own policy forbids does not stop the others. */ }
     }
     for (const item of deferred) await run(item).catch(() => {});
-    if (bridge.after) bridge.after();
+    playing().forEach(handOver);
   };
 
   const apply = state => {
@@ -141,6 +207,8 @@
     }
     const { grants, vendors } = state;
     if (bridge.grant) bridge.grant({ grants: { ...grants }, vendors: { ...vendors } });
+    // A script that the page's code made may come before what is released in order.
+    playing().forEach(it => stepAside(it));
     document.dispatchEvent(new CustomEvent('consentry:decision', { detail: { grants: { ...grants }, vendors: { ...vendors } } }));
     release(state);
   };

@@ -1,7 +1,6 @@
 // Plays the globals of held vendors, so that the page's own code runs on: calls wait, callbacks are
-// answered. Base code does nothing where it finds its global defined: before a vendor's snippet is released
-// its stand-in steps aside, and afterwards the calls are handed over. Which globals is data. What the page
-// itself puts under such a name stays the page's. Only listed methods are there: a Proxy would answer to
+// answered. Which globals is data. What the page itself puts under such a name stays the page's. On a grant
+// gate.js makes them step aside and hands the calls over; until then nobody needs that part. Only listed methods are there: a Proxy would answer to
 // everything, also to the questions by which base code finds out whether it ran before.
 {
   const CALLS_MAX = 500;
@@ -76,7 +75,7 @@
         const path = name.split('.'), last = path.pop();
         path.reduce((part, key) => part[key] = part[key] || {}, own)[last] = function () {
           const call = it.on ? note(it, [...arguments], 0, { name: last, path, on }) : { name: last, path, on, args: arguments };
-          if (!it.on && window[it.name] !== it.own) return deliver(it, call);
+          if (!it.on && window[it.name] !== it.own) return path.reduce((part, key) => part[key], window[it.name])[last](...arguments);
           if (!it.on) push.call(it.own, [name, ...arguments]);
           return /^(get|is|has)/.test(last) ? undefined : make(call);
         };
@@ -106,71 +105,7 @@
     }
   }
 
-  // A setting tells a vendor which account and how; everything else may be an event.
-  const isSetting = ({ name, args: [first] }) => {
-    name = name || (isList(first) ? first[0] : first);
-    return name && (name.event || name.notify || name.ea ? 0 : typeof name !== 'string' || /^(js|init|config|load|create|consent|set|require|enable|disable|hold)/.test(name));
-  };
-
-  const deliver = (it, call) => {
-    const { name, path, args, on } = call, target = on && on.result || window[it.name];
-    if (data.queued === 'drop' && !isSetting(call)) return;
-    try {
-      if (name) return call.result = path.reduce((part, key) => part[key], target)[name](...args);
-      it.list ? target.push(...args) : target(...args);
-    } catch (_) { /* What is there now does not take it. */ }
-  };
-
-  // Where the text of what is released defines the global, there must be none.
-  const stepAside = (it, text) => {
-    if (it.on && it.list) {
-      const noted = new Set(it.calls.flatMap(call => call.args)), others = it.list.filter(one => !noted.has(one));
-      if (it.list.push === it.push) delete it.list.push;
-      it.list.length = 0;
-      push.apply(it.list, others);
-    }
-    it.on = 0;
-    const free = !it.list && !it.kept && new RegExp(`\\b(${it.names.join('|')})(['"]|\\s*=(?![=>]))`).test(text);
-    for (const name of it.names) {
-      const now = Object.getOwnPropertyDescriptor(window, name) || {}, ours = now.get === it.gets[name];
-      const value = ours ? now.get() : now.value;
-      if (free && value === it.own) delete window[name];
-      else if (ours) define(name, { value, writable: true });
-    }
-  };
-
-  const handOver = it => {
-    const { name, own } = it, [waiting] = it.stub;
-    // A snippet that waits for something itself: as without the gate, the name is free until then.
-    if (!Object.getOwnPropertyDescriptor(window, name)) {
-      return define(name, { get() {}, set(value) {
-        define(name, { value, writable: true });
-        setTimeout(handOver, 0, it);
-      } });
-    }
-    if (own[waiting] && own !== window[name]) push.apply(it.calls, own[waiting].splice(0).map(args => ({ args })));
-    for (const call of it.calls.splice(0)) deliver(it, call);
-  };
-
-  // A script that was made by the page's code may come before what is released in order.
-  onGrant(() => all.forEach(it => it.on && allowed(it) && stepAside(it)));
-
-  // `marker` says what the element needs, `text` is that of an inline script. What earlier scripts put
-  // into a queue keeps its place before it; a script that runs when it has come is no earlier one.
-  bridge.before = (marker, element, text) => {
-    for (const it of all.values()) {
-      if (!it.gets || !it.owners.some(([vendor, ids]) => marker.split(' ').includes(vendor + ':' + ids.join('+')))) continue;
-      stepAside(it, text);
-      it.kept = it.kept || !text;
-      if (it.list) it.calls = it.calls.filter(({ script, args }) => !script || !script.isConnected || script.async || script.defer
-        || !(script.compareDocumentPosition(element) & 4) || deliver(it, { args }));
-    }
-  };
-  bridge.after = () => {
-    for (const it of all.values()) {
-      if (it.gets && allowed(it)) handOver(it);
-    }
-  };
+  bridge.standIns = { all, allowed, drop: data.queued === 'drop' };
 
   // Snippets that hide a page until their vendor has come may stand anywhere below.
   const root = document.documentElement, calmed = new Set;
