@@ -2,6 +2,8 @@
 
 pub mod admin;
 pub mod app;
+pub mod asset;
+pub mod browser;
 pub mod cli;
 pub mod config;
 pub mod consent;

@@ -1,7 +1,10 @@
 //! What crosses the wire: bodies, bounded reads, failures and their one table of answers, and what
 //! may stand in a trace.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -243,6 +246,29 @@ pub fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> 
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| value.trim())
+}
+
+/// One character as it may stand in a page of any charset: non-ASCII as a numeric character reference.
+pub fn push_ascii(c: char, out: &mut String) {
+    if c.is_ascii() {
+        out.push(c);
+    } else {
+        write!(out, "&#{};", u32::from(c)).expect("a String takes any text");
+    }
+}
+
+/// A value for a quoted attribute, in ASCII.
+pub fn push_escaped(value: &str, out: &mut String) {
+    for c in value.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => push_ascii(c, out),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub use files::{Folders, load_config, read_policies, read_templates};
 
 use crate::{
     admin,
+    browser::{Scripts, Texts},
     config::{Config, Containment, Fault},
     consent_log::{ConsentLog, LogError, NoticeLeaf, Options, PolicyLeaf},
     headers::csp,
@@ -75,13 +76,26 @@ impl AppError {
     }
 }
 
-/// Compiles policy and notices that belong together; warnings beside them. Faults and warnings name
-/// the files as they lie in `folders`.
-pub fn compile(policies: &Sources, templates: &TemplateSources, folders: &Folders) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
+/// Compiles policy, notices and scripts that belong together; warnings beside them. Faults and warnings
+/// name the files as they lie in `folders`. `prefix` is where the gate's own paths are.
+pub fn compile(
+    policies: &Sources,
+    templates: &TemplateSources,
+    folders: &Folders,
+    prefix: &str,
+) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
     let compiled = Policy::compile(policies).and_then(|(policy, mut warnings)| {
         let (notices, mut more) = Notices::build(&policy, templates, &policy.controller().name)?;
         warnings.append(&mut more);
-        Ok((Snapshot::new(policy, notices), warnings))
+        let texts = Texts {
+            shared: templates.fixed("guard/shared.js"),
+            guard: templates.fixed("guard/guard.js"),
+            stand_ins: templates.fixed("guard/stand-ins.js"),
+            worker: templates.fixed("guard/worker.js"),
+            gate: templates.fixed("guard/gate.js"),
+        };
+        let scripts = Scripts::build(&policy, prefix, &texts);
+        Ok((Snapshot::new(policy, notices, scripts), warnings))
     });
     match compiled {
         Ok((snapshot, warnings)) => Ok((snapshot, folders.name(warnings))),
@@ -118,7 +132,7 @@ impl App {
     /// Likewise, with policy files that were read elsewhere.
     pub async fn open_with(config: Config, policies: &Sources, templates: &TemplateSources) -> Result<Self, AppError> {
         let folders = Folders { policies: config.policies.clone(), templates: config.templates.clone() };
-        let (snapshot, warnings) = compile(policies, templates, &folders).map_err(AppError::Faults)?;
+        let (snapshot, warnings) = compile(policies, templates, &folders, &config.prefix).map_err(AppError::Faults)?;
         let reloader = reload::Reloader::new(folders);
         warnings.iter().for_each(|warning| warn!("{warning}"));
         tell_of_wall(&config, &snapshot);

@@ -59,7 +59,7 @@ impl Reloader {
         let read = || {
             let policies = files::read_policies(self.folders.policies.as_deref())?;
             let templates = files::read_templates(self.folders.templates.as_deref())?;
-            compile(&policies, &templates, &self.folders)
+            compile(&policies, &templates, &self.folders, &site.config.prefix)
         };
         let (snapshot, warnings) = match read() {
             Ok(compiled) => compiled,

@@ -34,13 +34,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         Default::default()
     });
     let folders = Folders {
-        policies: args.policies.clone().or(config.policies.clone()),
-        templates: args.templates.clone().or(config.templates.clone()),
+        policies: args.policies.clone().or_else(|| config.policies.clone()),
+        templates: args.templates.clone().or_else(|| config.templates.clone()),
     };
     let policies = read_policies(folders.policies.as_deref());
     let templates = read_templates(folders.templates.as_deref());
     match (policies, templates) {
-        (Ok(policies), Ok(templates)) => match compile(&policies, &templates, &folders) {
+        (Ok(policies), Ok(templates)) => match compile(&policies, &templates, &folders, &config.prefix) {
             Ok((snapshot, mut more)) => {
                 warnings.append(&mut more);
                 if faults.is_empty() {

@@ -47,7 +47,7 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
         "/decision" | "/report" => Err(Failure::MethodNotAllowed { allow: "POST" }),
         "" | "/" | "/state" | "/notice-token" => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
         _ => match own_path.strip_prefix("/assets/") {
-            Some(asset) if read => assets::answer(&ctx, asset),
+            Some(asset) if read => assets::answer(&ctx, req.headers(), asset),
             Some(_) => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
             None => Err(Failure::NotFound),
         },

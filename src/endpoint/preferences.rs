@@ -53,7 +53,7 @@ pub(super) fn render(
     let notice = ctx.notices().notice(language, Layer::Preferences);
     let token = ctx.notice_token(notice.hash, token::Layer::Preferences);
     let prefix_url = ctx.prefix_url();
-    let fill = Fill { prefix_url: &prefix_url, token: &token, return_to, gate_nonce: "", csp_nonce: None, decided_at: None };
+    let fill = Fill { prefix_url: &prefix_url, token: &token, return_to, csp_nonce: None };
     let grants = match kept {
         Kept::Recorded => ctx.grants,
         Kept::Asked { purposes, vendors } => grants_for(ctx.policy(), purposes, vendors),

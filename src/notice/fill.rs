@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::wire::{push_ascii, push_escaped};
+
 /// What the markup of one answer is filled with. Plain text: escaping is done here.
 #[derive(Clone, Copy, Debug)]
 pub struct Fill<'a> {
@@ -18,13 +20,8 @@ pub struct Fill<'a> {
     pub token: &'a str,
     /// Where a decision leads back to: a path on this origin, already checked.
     pub return_to: &'a str,
-    /// The nonce of this response's markers (16 lower-case hex digits).
-    pub gate_nonce: &'a str,
     /// The nonce that the page's own Content-Security-Policy allows, if it has one.
     pub csp_nonce: Option<&'a str>,
-    /// When the visitor decided, written exactly as `GET /_consent/state` writes it; `None` while
-    /// undecided. The release script compares the two to see that another tab decided.
-    pub decided_at: Option<&'a str>,
 }
 
 impl Fill<'_> {
@@ -128,40 +125,12 @@ pub(super) fn ascii(text: &str) -> String {
     out
 }
 
-fn push_ascii(c: char, out: &mut String) {
-    if c.is_ascii() {
-        out.push(c);
-    } else {
-        write!(out, "&#{};", u32::from(c)).expect("a String takes any text");
-    }
-}
-
-/// A value for a quoted attribute, in ASCII.
-pub(super) fn push_escaped(value: &str, out: &mut String) {
-    for c in value.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&#34;"),
-            '\'' => out.push_str("&#39;"),
-            c => push_ascii(c, out),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FILL: Fill<'_> = Fill {
-        prefix_url: "https://shop.example/_consent",
-        token: "t",
-        return_to: "/a?b=\"><script>ü",
-        gate_nonce: "0123456789abcdef",
-        csp_nonce: None,
-        decided_at: None,
-    };
+    const FILL: Fill<'_> =
+        Fill { prefix_url: "https://shop.example/_consent", token: "t", return_to: "/a?b=\"><script>ü", csp_nonce: None };
 
     #[test]
     fn holes_are_filled_escaped_and_blank_when_nothing_is_known() {

@@ -17,15 +17,14 @@ mod snapshot;
 mod strings;
 mod templates;
 
-pub use assets::{Asset, IMMUTABLE};
 pub use fill::Fill;
 pub use shown::{Decided, Message, Shown, Ticked};
 pub use snapshot::{Layer, Notice};
 pub use templates::TemplateSources;
 
-use crate::{config::Fault, consent::Problem, policy::Policy, vocab::Hash};
+use crate::{asset::Asset, config::Fault, consent::Problem, policy::Policy, vocab::Hash, wire::push_escaped};
 use assets::Assets;
-use fill::{Pieces, push_escaped};
+use fill::Pieces;
 use offer::Offer;
 use render::{Face, Renderer};
 use strings::Strings;
@@ -121,26 +120,15 @@ impl Notices {
         language.choices.fill(fill)
     }
 
-    /// Style and release script: ASCII markup to stand right behind `<head>`.
+    /// The style: ASCII markup to stand in the head.
     pub fn head(&self, fill: &Fill<'_>) -> String {
-        let mut out = String::with_capacity(512);
-        let attribute = |name: &str, value: &str, out: &mut String| {
-            out.push_str(name);
-            out.push_str("=\"");
-            push_escaped(value, out);
-            out.push('"');
-        };
-        let address = |asset: &Asset| format!("{}/assets/{}", fill.prefix_url, asset.path);
-        out.push_str("<link data-consentry rel=\"stylesheet\"");
-        attribute(" href", &address(&self.assets.style), &mut out);
-        fill.csp_nonce.into_iter().for_each(|nonce| attribute(" nonce", nonce, &mut out));
-        out.push_str("><script data-consentry defer");
-        attribute(" src", &address(&self.assets.script), &mut out);
-        attribute(" data-gate", fill.gate_nonce, &mut out);
-        attribute(" data-state", if fill.decided_at.is_some() { "decided" } else { "undecided" }, &mut out);
-        fill.decided_at.into_iter().for_each(|at| attribute(" data-decided-at", at, &mut out));
-        fill.csp_nonce.into_iter().for_each(|nonce| attribute(" nonce", nonce, &mut out));
-        out.push_str("></script>");
+        let mut out = String::from("<link data-consentry rel=\"stylesheet\" href=\"");
+        push_escaped(&format!("{}/assets/{}", fill.prefix_url, self.assets.style.path), &mut out);
+        if let Some(nonce) = fill.csp_nonce {
+            out.push_str("\" nonce=\"");
+            push_escaped(nonce, &mut out);
+        }
+        out.push_str("\">");
         out
     }
 
@@ -182,14 +170,9 @@ impl Notices {
         self.notices.iter().find(of).expect("every language has a notice of every layer")
     }
 
-    /// The asset of a path behind `/_consent/assets/`.
-    pub fn asset(&self, path: &str) -> Option<&Asset> {
-        self.assets.iter().find(|asset| asset.path == path)
-    }
-
-    /// Every asset's path behind `/_consent/assets/`.
-    pub fn asset_paths(&self) -> impl Iterator<Item = &str> {
-        self.assets.iter().map(|asset| asset.path.as_str())
+    /// What browsers load from the gate for a notice.
+    pub fn style(&self) -> &Asset {
+        &self.assets.style
     }
 
     /// The Content-Security-Policy of the gate's own pages: their style, their form, nothing else.

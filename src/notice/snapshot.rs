@@ -66,8 +66,8 @@ impl Notice {
             ("css_sha256", json!(assets.style.hash.to_string())),
             ("html", json!(html)),
             ("html_sha256", json!(Hash::of(html.as_bytes()).to_string())),
-            ("js", json!(assets.script.text())),
-            ("js_sha256", json!(assets.script.hash.to_string())),
+            ("js", json!(assets.script)),
+            ("js_sha256", json!(assets.script_hash.to_string())),
             ("texts", json!(strings.all_filled(&[]))),
             ("withdrawal_method", json!(strings.text("preferences", "withdrawal"))),
         ];

@@ -15,6 +15,10 @@ const EMBEDDED: &[(&str, &str)] = &[
     (STYLE, include_str!("../../templates/consentry.css")),
     (ERROR, include_str!("../../templates/error.html")),
     (SCRIPT, include_str!("../../templates/guard/gate.js")),
+    ("guard/guard.js", include_str!("../../templates/guard/guard.js")),
+    ("guard/shared.js", include_str!("../../templates/guard/shared.js")),
+    ("guard/stand-ins.js", include_str!("../../templates/guard/stand-ins.js")),
+    ("guard/worker.js", include_str!("../../templates/guard/worker.js")),
     (PAGE, include_str!("../../templates/page.html")),
     (PREFERENCES, include_str!("../../templates/preferences.html")),
     ("strings/de.toml", include_str!("../../templates/strings/de.toml")),
@@ -64,7 +68,7 @@ impl TemplateSources {
     }
 
     /// The text of a file that the embedded set has.
-    pub(super) fn fixed(&self, path: &'static str) -> &str {
+    pub fn fixed(&self, path: &'static str) -> &str {
         self.get(path).expect("files are only added or replaced, and the embedded set has this one")
     }
 

@@ -15,6 +15,7 @@ mod regime;
 mod revision;
 mod site;
 mod source;
+mod stand_in;
 mod vendor;
 
 use std::collections::BTreeMap;
@@ -24,11 +25,12 @@ pub use headers::HeaderGroup;
 pub use hosts::{HostClass, Hosts, Place, Preset, PresetKind};
 pub use inline::InlineScanner;
 pub use matcher::{Hits, RuleId};
-pub use purposes::PurposeDef;
+pub use purposes::{PurposeDef, QueuedCalls};
 pub use regime::{Regime, Signal};
 pub use site::Controller;
 pub use source::Sources;
-pub use vendor::{AntiFlicker, ConsentCalls, CookieRule, Example, Rule, StandIn, StandInKind, VendorDef, What};
+pub use stand_in::{AntiFlicker, StandIn, StandInKind};
+pub use vendor::{ConsentCalls, CookieRule, Example, Rule, VendorDef, What};
 
 use crate::{
     config::Fault,
@@ -45,6 +47,7 @@ pub struct Policy {
     hosts: Hosts,
     regime: Regime,
     header_groups: Vec<HeaderGroup>,
+    queued_calls: QueuedCalls,
     matcher: matcher::Matcher,
     canonical: String,
     revision: PolicyRevision,
@@ -78,6 +81,7 @@ impl Policy {
             hosts,
             regime,
             header_groups,
+            queued_calls: defaults.queued_calls,
             matcher,
             canonical,
             revision,
@@ -129,6 +133,11 @@ impl Policy {
     /// What browsers offer to advertisers and others by header, and what has to be granted for it.
     pub fn header_groups(&self) -> &[HeaderGroup] {
         &self.header_groups
+    }
+
+    /// What becomes of calls to held vendors that a page made before the visitor agreed.
+    pub fn queued_calls(&self) -> QueuedCalls {
+        self.queued_calls
     }
 
     /// The hash over what matters to consent.

@@ -17,6 +17,16 @@ pub struct PurposeDef {
     pub dpv: String,
 }
 
+/// What becomes of calls to a held vendor that a page made before the visitor agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueuedCalls {
+    /// They are handed over once the visitor has agreed.
+    #[default]
+    Deliver,
+    /// Settings are handed over, events are not.
+    Drop,
+}
+
 /// What `default.toml` says besides the purposes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
@@ -28,6 +38,8 @@ pub(super) struct Defaults {
     pub(super) decision_months: Option<u64>,
     /// How long a record is kept after its decision has run out, in calendar months.
     pub(super) proof_months: Option<u64>,
+    /// What becomes of calls made before the visitor agreed.
+    pub(super) queued_calls: QueuedCalls,
 }
 
 /// The most a decision may last: CNIL's thirteen months for a tracker (facts of guideline 2020-091).
@@ -79,6 +91,20 @@ pub(super) fn read(sources: &Sources, faults: &mut Vec<Fault>) -> (Vec<PurposeDe
         if let Some(mut section) = root.section("durations") {
             defaults.decision_months = section.integer("decision_months", DECISION_MONTHS).map(|at| at.value);
             defaults.proof_months = section.integer("proof_months", PROOF_MONTHS).map(|at| at.value);
+            section.finish();
+        }
+        if let Some(mut section) = root.section("stand_ins") {
+            if let Some(at) = section.string("queued_calls") {
+                match at.value.as_str() {
+                    "deliver" => defaults.queued_calls = QueuedCalls::Deliver,
+                    "drop" => defaults.queued_calls = QueuedCalls::Drop,
+                    other => section.fault(
+                        at.offset,
+                        format!("`queued_calls = \"{other}\"` is not known"),
+                        "write \"deliver\" or \"drop\"",
+                    ),
+                }
+            }
             section.finish();
         }
         (purposes, defaults)

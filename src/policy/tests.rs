@@ -1,6 +1,6 @@
 use super::*;
 
-fn sources(edit: impl FnOnce(&mut Sources)) -> Sources {
+pub(super) fn sources(edit: impl FnOnce(&mut Sources)) -> Sources {
     let mut sources = Sources::default();
     sources.insert("default.toml", include_str!("../../policies/default.toml"));
     sources.insert("site.toml", "vendors = \"all\"\n[controller]\nname = \"A\"\ncontact = \"a@b.example\"\n");
@@ -61,7 +61,7 @@ cookies = ["_acme_id", "_acme_*", "uid=ac.*"]
     sources
 }
 
-fn compile(sources: &Sources) -> Policy {
+pub(super) fn compile(sources: &Sources) -> Policy {
     match Policy::compile(sources) {
         Ok((policy, _)) => policy,
         Err(faults) => panic!("{}", faults.iter().map(|f| f.to_string()).collect::<Vec<_>>().join("\n")),

@@ -4,6 +4,7 @@ use super::{
     Sources, address,
     glob::Glob,
     purposes::{ID_MEND, PurposeDef, is_id},
+    stand_in::{self, AntiFlicker, StandIn},
 };
 use crate::{
     config::{At, Fault, File, Section},
@@ -48,45 +49,6 @@ pub struct ConsentCalls {
     pub grant: String,
     /// On a withdrawal.
     pub revoke: String,
-}
-
-/// A global that site code calls, played while the vendor is held so that nothing throws.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StandIn {
-    /// Its name.
-    pub global: String,
-    /// How site code uses it.
-    pub kind: StandInKind,
-    /// Other names of the same object, which the vendor's base code looks at too.
-    pub aliases: Vec<String>,
-}
-
-/// How site code uses a global.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StandInKind {
-    /// `x(…)`. With a queue, calls are pushed there as `arguments`, as gtag does.
-    Call {
-        /// The name of the queue's global.
-        queue: Option<String>,
-    },
-    /// `x.push(…)`: an array that the vendor's script empties.
-    Queue,
-    /// `x.method(…)`.
-    Object {
-        /// Its methods.
-        methods: Vec<String>,
-    },
-}
-
-/// What to take away so that a page does not stay hidden.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AntiFlicker {
-    /// Classes of the document's element.
-    pub classes: Vec<String>,
-    /// Ids of style elements.
-    pub styles: Vec<String>,
-    /// Functions to call, as dotted names (`dataLayer.hide.end`).
-    pub calls: Vec<String>,
 }
 
 /// A tag as found in the wild and what becomes of it without consent.
@@ -252,16 +214,11 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
         section.finish();
         calls
     });
-    let mut anti_flicker = AntiFlicker::default();
-    if let Some(mut section) = root.section("anti_flicker") {
-        anti_flicker = AntiFlicker {
-            classes: words(&mut section, "classes"),
-            styles: words(&mut section, "styles"),
-            calls: words(&mut section, "calls"),
-        };
-        section.finish();
-    }
-    let stand_ins = root.sections("stand_in").into_iter().filter_map(read_stand_in).collect();
+    let anti_flicker = root
+        .section("anti_flicker")
+        .map_or_else(AntiFlicker::default, |section| stand_in::read_anti_flicker(section, vendor_purposes, known));
+    let stand_in = |section| stand_in::read(section, vendor_purposes, known);
+    let stand_ins = root.sections("stand_in").into_iter().filter_map(stand_in).collect();
     let examples = root.sections("example").into_iter().filter_map(|section| read_example(section, stem)).collect();
     let purposes = rules.iter().fold(vendor_purposes, |all, rule| all.union(rule.purposes));
     let def = id.zip(name).map(|(id, name)| VendorDef {
@@ -279,48 +236,6 @@ fn read_one(root: &mut Section<'_>, stem: &str, vendor: VendorId, known: &[Purpo
         examples,
     });
     (def, rules)
-}
-
-fn read_stand_in(mut section: Section<'_>) -> Option<StandIn> {
-    let global = section.required_string("global");
-    let kind = section.required_string("kind");
-    let mut names = |key| -> Vec<At<String>> { section.strings(key).unwrap_or_default() };
-    let (aliases, methods) = (names("aliases"), names("methods"));
-    let queue = section.string("queue");
-    for name in global.iter().chain(&aliases).chain(&methods).chain(&queue) {
-        if !is_identifier(&name.value) {
-            section.fault(
-                name.offset,
-                format!("`{}` is no name of a global or a method", name.value),
-                "write one such as \"acme\"",
-            );
-        }
-    }
-    let kind_offset = kind.as_ref().map_or(section.offset(), |at| at.offset);
-    let kind = kind.and_then(|at| match at.value.as_str() {
-        "call" if methods.is_empty() => Some(StandInKind::Call { queue: queue.map(|at| at.value) }),
-        "queue" if methods.is_empty() && queue.is_none() => Some(StandInKind::Queue),
-        "object" if !methods.is_empty() && queue.is_none() => {
-            Some(StandInKind::Object { methods: methods.into_iter().map(|at| at.value).collect() })
-        }
-        _ => None,
-    });
-    if kind.is_none() {
-        section.fault(
-            kind_offset,
-            "the stand-in is of no known kind",
-            "write kind = \"call\" (with queue, or without), \"queue\", or \"object\" with methods",
-        );
-    }
-    section.finish();
-    Some(StandIn { global: global?.value, kind: kind?, aliases: aliases.into_iter().map(|at| at.value).collect() })
-}
-
-/// A name that JavaScript takes after a dot, in ASCII.
-fn is_identifier(text: &str) -> bool {
-    !text.starts_with(|c: char| c.is_ascii_digit())
-        && !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))
 }
 
 pub(super) fn read_purposes(section: &mut Section<'_>, known: &[PurposeDef]) -> Option<PurposeSet> {

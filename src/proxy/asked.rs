@@ -20,6 +20,8 @@ pub(super) struct Asked {
     pub(super) page: bool,
     /// A document that fills a tab: only there do notices belong.
     pub(super) top_level: bool,
+    /// A document in a frame.
+    pub(super) framed: bool,
 }
 
 impl Asked {
@@ -27,14 +29,14 @@ impl Asked {
     /// marks of partial requests.
     pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
         if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
-            return Self { page: false, top_level: false };
+            return Self { page: false, top_level: false, framed: false };
         }
         let by_script = wire::single(headers, &REQUESTED_WITH).is_some_and(|by| by.eq_ignore_ascii_case("XMLHttpRequest"));
         let partial = by_script || PARTIAL.iter().any(|name| headers.contains_key(name));
         match wire::single(headers, &SEC_FETCH_DEST) {
-            Some("document") => Self { page: true, top_level: !partial },
-            Some("iframe" | "frame" | "embed" | "object" | "fencedframe") => Self { page: true, top_level: false },
-            Some(_) => Self { page: wire::single(headers, &SEC_FETCH_MODE) == Some("navigate"), top_level: false },
+            Some("document") => Self { page: true, top_level: !partial, framed: false },
+            Some("iframe" | "frame" | "embed" | "object" | "fencedframe") => Self { page: true, top_level: false, framed: true },
+            Some(_) => Self { page: wire::single(headers, &SEC_FETCH_MODE) == Some("navigate"), top_level: false, framed: false },
             None => {
                 let accepts_page = match headers.get(header::ACCEPT).map(|value| value.to_str().unwrap_or_default()) {
                     None => true,
@@ -44,8 +46,22 @@ impl Asked {
                 // then the answer's type decides.
                 let document =
                     headers.get(header::ACCEPT).is_none_or(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
-                Self { page: document && !partial, top_level: accepts_page && !partial }
+                Self { page: document && !partial, top_level: accepts_page && !partial, framed: false }
             }
+        }
+    }
+
+    /// Whether the answer is a document of its own, which gets the gate's scripts, and not part of one.
+    pub(super) fn has_scripts(self) -> bool {
+        self.top_level || self.framed
+    }
+
+    /// The kind of page, as far as that makes a page another one.
+    pub(super) fn part(self) -> &'static str {
+        match self {
+            Self { top_level: true, .. } => "top",
+            Self { framed: true, .. } => "frame",
+            _ => "part",
         }
     }
 }
@@ -150,7 +166,7 @@ mod tests {
     }
 
     fn asked(lines: &[(&'static str, &'static str)]) -> (bool, bool) {
-        let Asked { page, top_level } = Asked::of(&Method::GET, &map(lines));
+        let Asked { page, top_level, .. } = Asked::of(&Method::GET, &map(lines));
         (page, top_level)
     }
 

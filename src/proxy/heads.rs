@@ -73,10 +73,14 @@ fn deny_lookups(ctx: &Ctx, head: &mut HeaderMap) {
     }
 }
 
-/// What a page that fills a tab gets beside: room in the site's policy for the notice, and the end of
-/// ungranted vendors' cookies.
-pub(super) fn top_level(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) -> Result<(), Failure> {
+/// Room in the site's policy for the gate's own scripts and, in a page that fills a tab, for the notice.
+pub(super) fn admit_own(ctx: &Ctx, head: &mut HeaderMap) -> Result<(), Failure> {
     csp::amend_headers(head, &page::needs(ctx)?);
+    Ok(())
+}
+
+/// The end of ungranted vendors' cookies, for a page that fills a tab.
+pub(super) fn expire_cookies(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
     let (host, path) = (&ctx.front.host, prepared.address.path());
     let room = match ctx.state {
         None => headers::Room::page(ctx.now.subsec_nanosecond().unsigned_abs() as usize / 1_000),
@@ -85,7 +89,6 @@ pub(super) fn top_level(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) ->
     for line in headers::expire(&prepared.cut, host, path, ctx.front.is_https(), room) {
         head.append(header::SET_COOKIE, line);
     }
-    Ok(())
 }
 
 /// Every `Content-Encoding` line; one that cannot be read counts as an unknown coding.

@@ -17,3 +17,4 @@ mod plan;
 pub mod progress;
 mod tunnel;
 pub mod upstream;
+mod worker;

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::pipeline::{Prepared, Treatment, random};
 use crate::{
+    browser::{self, Scripts},
     config::Limits,
     consent::{safe_return, token},
     headers::csp,
@@ -22,9 +23,8 @@ use crate::{
 /// What the engine needs to know about this page of this visitor.
 pub(super) fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Page, Failure> {
     let nonce = format!("{:016x}", random().map_err(|error| Failure::Internal(error.to_string()))?);
-    // Where no vendor is declared there is nothing to ask for.
-    let with_notice = prepared.treatment == Treatment::Gate && prepared.asked.top_level && !ctx.policy().declared().is_empty();
-    let (head, body) = if with_notice { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
+    let gated = prepared.treatment == Treatment::Gate && prepared.asked.has_scripts();
+    let (head, body) = if gated { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
     let needs = needs(ctx)?;
     Ok(html::Page {
         policy: Arc::clone(ctx.policy()),
@@ -33,32 +33,45 @@ pub(super) fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Resul
         nonce,
         head,
         body,
-        amend_csp: with_notice.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
+        amend_csp: gated.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
         observe: prepared.treatment == Treatment::Observe,
         hold: ctx.site.config.rings.markup,
         frame: String::new(),
     })
 }
 
-/// Style and script for the head; for the body the banner, or after a decision the way back to it.
+/// Scripts and style for the head; for the body of what fills a tab the banner, or after a decision the
+/// way back to it. Where no vendor is declared there is nothing to ask for.
 fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (String, String) {
     let notices = ctx.notices();
     let language = notices.negotiate(Some(&prepared.language));
     let prefix_url = ctx.prefix_url();
-    let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
     let csp_nonce = csp::page_nonce(headers);
     let decided_at = ctx.state.as_ref().map(|state| state.decided_at.to_string());
-    let return_to = return_to(ctx, prepared);
-    let fill = Fill {
+    let state = Scripts::state(ctx.policy(), &ctx.grants);
+    let scripts = &ctx.snapshot.scripts;
+    let in_browser = browser::Fill {
         prefix_url: &prefix_url,
-        token: &token,
-        return_to: &return_to,
         gate_nonce: nonce,
         csp_nonce: csp_nonce.as_deref(),
         decided_at: decided_at.as_deref(),
+        state: &state,
     };
+    // First of all: what comes after it may be code that runs.
+    let mut head = if ctx.site.config.rings.guard { scripts.guard(&in_browser) } else { String::new() };
+    if ctx.policy().declared().is_empty() {
+        return (head, String::new());
+    }
+    if !prepared.asked.top_level {
+        return (head + &scripts.gate(&in_browser), String::new());
+    }
+    let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
+    let return_to = return_to(ctx, prepared);
+    let fill = Fill { prefix_url: &prefix_url, token: &token, return_to: &return_to, csp_nonce: csp_nonce.as_deref() };
     let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
-    (notices.head(&fill), body)
+    head.push_str(&notices.head(&fill));
+    head.push_str(&scripts.gate(&in_browser));
+    (head, body)
 }
 
 /// The page itself; the answer to a POST is no place to come back to.

@@ -38,6 +38,11 @@ pub(super) async fn look(mut body: Body, mut more: impl FnMut(&[u8]) -> Result<b
     Ok(Peeked { frames, body, size }.boxed_unsync())
 }
 
+/// A body behind some more bytes.
+pub(super) fn behind(first: Bytes, body: Body) -> Body {
+    Peeked { frames: VecDeque::from([Frame::data(first)]), body, size: SizeHint::default() }.boxed_unsync()
+}
+
 struct Peeked {
     frames: VecDeque<Frame<Bytes>>,
     body: Body,

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
 use hyper::{
     body::{Body as _, Incoming},
@@ -29,8 +29,10 @@ use super::{
     progress::Progress,
     tunnel,
     upstream::Upstream,
+    worker,
 };
 use crate::{
+    asset::Asset,
     config::{Limits, UpstreamHost},
     endpoint,
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
@@ -38,6 +40,9 @@ use crate::{
     site::{Ctx, Front, Site},
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
+
+/// The nonce of the markers in part of a page, for the guard in the page that asked for it.
+const CONSENTRY_GATE: HeaderName = HeaderName::from_static("consentry-gate");
 
 /// Everything a request passes through.
 pub struct Pipeline {
@@ -156,7 +161,11 @@ impl Pipeline {
         let treatment = self.treatment(head.uri.path());
         let accepted = headers::accepted(&head.headers);
         let language = ctx.language(&head.headers).tag().to_owned();
-        let variant = Variant::new(&ctx.variant(&[&language, if asked.top_level { "top" } else { "part" }]));
+        let guard = self.worker_guard(ctx, treatment, &head);
+        let variant = match guard {
+            Some(guard) => Variant::new(&guard.hash),
+            None => Variant::new(&ctx.variant(&[&language, asked.part()])),
+        };
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         // Not joined: `//a` is a path here and would be a host there.
         let mut address = ctx.front.origin.clone();
@@ -173,13 +182,16 @@ impl Pipeline {
         let cut = heads::withhold(ctx, treatment, &mut head.headers);
         let conditionals = match treatment {
             Treatment::Gate => {
-                let foreign = asked.page || self.suspects.hold(&head.uri);
+                let foreign = asked.page || guard.is_some() || self.suspects.hold(&head.uri);
                 headers::prepare_conditionals(&mut head.headers, &variant, foreign)
             }
             Treatment::Observe | Treatment::Exempt => Conditionals::default(),
         };
         if treatment != Treatment::Exempt {
             headers::limit_accept_encoding(&mut head.headers);
+        }
+        if guard.is_some() {
+            worker::prepare(&mut head.headers);
         }
         Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides, address })
     }
@@ -211,6 +223,12 @@ impl Pipeline {
         } else {
             Treatment::Gate
         }
+    }
+
+    /// What goes before the answer, if that is the script of a worker.
+    fn worker_guard<'c>(&self, ctx: &'c Ctx, treatment: Treatment, asked: &request::Parts) -> Option<&'c Asset> {
+        let on = treatment == Treatment::Gate && self.site.config.rings.guard && worker::is_asked(asked);
+        on.then(|| ctx.snapshot.scripts.worker()).flatten()
     }
 
     /// The upstream's own name, unless the site behind wants the visitor's.
@@ -292,6 +310,11 @@ impl Pipeline {
         };
         match plan {
             Plan::Pass => {
+                if let Some(guard) = self.worker_guard(ctx, prepared.treatment, &prepared.head) {
+                    let (mut head, body) = worker::guard(head, body, guard, &self.site.config.prefix).await?;
+                    heads::mark(ctx, &prepared, &mut head.headers);
+                    return Ok(Response::from_parts(head, body));
+                }
                 if known {
                     headers::mark_variant(&mut head.headers, &prepared.variant);
                 }
@@ -356,6 +379,7 @@ impl Pipeline {
         let page = page::page(ctx, &prepared, &head.headers)?;
         let limits = page::limits(&self.site.config.limits);
         let on_end = page::on_end(ctx, &prepared);
+        let nonce = HeaderValue::from_str(&page.nonce).map_err(|error| Failure::Internal(error.to_string()))?;
         let content_encoding = heads::all_codings(&head.headers);
         let (content_type, content_encoding) = (kind.as_deref(), content_encoding.as_deref());
         if prepared.treatment == Treatment::Observe {
@@ -378,8 +402,15 @@ impl Pipeline {
         }
         head.headers.remove(header::CONTENT_LENGTH);
         heads::mark(ctx, &prepared, &mut head.headers);
+        if is_sheet {
+        } else if prepared.asked.has_scripts() {
+            heads::admit_own(ctx, &mut head.headers)?;
+        } else {
+            // Part of a page: its markers' nonce, so that what is held in it can be released there.
+            head.headers.insert(CONSENTRY_GATE, nonce);
+        }
         if prepared.asked.top_level && !is_sheet {
-            heads::top_level(ctx, &prepared, &mut head.headers)?;
+            heads::expire_cookies(ctx, &prepared, &mut head.headers);
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }

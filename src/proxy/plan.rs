@@ -139,7 +139,7 @@ mod tests {
         }
         let conditionals = headers::prepare_conditionals(&mut asked, &headers::Variant::new(&Hash([0; 32])), true);
         let head = resp.body(()).expect("a test answer").into_parts().0;
-        of(&method, Asked { page: true, top_level: true }, &HeaderMap::new(), &conditionals, &head)
+        of(&method, Asked { page: true, top_level: true, framed: false }, &HeaderMap::new(), &conditionals, &head)
     }
 
     #[test]

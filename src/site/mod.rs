@@ -22,6 +22,7 @@ pub use reports::{Blocked, Counted, DIRECTIVES, HostCount, Reports};
 pub use seen::{Seen, SeenTag};
 
 use crate::{
+    browser::Scripts,
     config::Config,
     consent::{Keys, VisitorState, cookie, token},
     consent_log::{ConsentLog, Recorded},
@@ -56,25 +57,27 @@ pub struct Site {
     snapshot: ArcSwap<Snapshot>,
 }
 
-/// Policy and notices that belong together: built whole, swapped whole.
+/// Policy, notices and scripts that belong together: built whole, swapped whole.
 pub struct Snapshot {
     /// The compiled policy.
     pub policy: Arc<Policy>,
     /// Every notice of that policy, and the gate's own pages.
     pub notices: Notices,
+    /// The scripts that go into pages and workers.
+    pub scripts: Scripts,
     /// A hash over everything in both that changes a page.
     fingerprint: Hash,
 }
 
 impl Snapshot {
     /// Puts together what belongs together.
-    pub fn new(policy: Policy, notices: Notices) -> Self {
+    pub fn new(policy: Policy, notices: Notices, scripts: Scripts) -> Self {
         let mut text = policy.revision().to_string();
         for hash in policy.source_hashes().values().copied().chain(notices.notices().map(|notice| notice.hash)) {
             text.push_str(&hash.to_string());
         }
-        notices.asset_paths().for_each(|path| text.push_str(path));
-        Self { policy: Arc::new(policy), notices, fingerprint: Hash::of(text.as_bytes()) }
+        scripts.assets().chain([notices.style()]).for_each(|asset| text.push_str(&asset.path));
+        Self { policy: Arc::new(policy), notices, scripts, fingerprint: Hash::of(text.as_bytes()) }
     }
 
     /// Equal where nothing that changes a page is different.

@@ -1,18 +1,21 @@
 // Makes the banner's buttons work in the open page. Without it the form posts, and the next page
 // comes released. A held element has data-gate-N="vendor:purpose+purpose …" and data-gate-N-src for
-// src; N is new in every page, so that no content can smuggle in elements to release. No stand-ins
-// for vendors: a snippet that finds its global defined would never load its script.
+// src; N is new in every page, so that no content can smuggle in elements to release. A held address in a
+// style sheet has gate-N.vendor.purpose+purpose: before it. The guard, where it runs, hands over a bridge.
 (() => {
   'use strict';
   const { dataset, src } = document.currentScript;
-  const mark = 'data-gate-' + dataset.gate;
+  const key = 'consentry:' + dataset.gate;
+  const bridge = window[key] || {};
+  delete window[key];
+  const nonces = bridge.nonces || new Set([dataset.gate]);
   const base = src.replace(/\/assets\/.*/, '');
   let undecided = dataset.state === 'undecided';
   let decidedAt = dataset.decidedAt || '';
   let busy, channel;
 
-  let policy = { createHTML: String, createScript: String, createScriptURL: String };
-  try {
+  let policy = bridge.createHTML ? bridge : { createHTML: String, createScript: String, createScriptURL: String };
+  if (policy !== bridge) try {
     const same = text => text;
     policy = trustedTypes.createPolicy('consentry', { createHTML: same, createScript: same, createScriptURL: same });
   } catch (_) { /* This browser has none, or the page allows none. */ }
@@ -24,14 +27,15 @@
   });
 
   // Gives attributes their names back, on the element itself or on its copy.
-  const rename = (from, to) => {
+  const rename = (from, to, mark) => {
     for (const attr of [...from.attributes]) {
       const { name, value } = attr;
       if (name.startsWith(mark)) {
         from.removeAttributeNode(attr);
-        const own = name.slice(mark.length + 1);
+        // XML knows no colon in a name of ours.
+        const own = name.slice(mark.length + 1).replace('.', ':');
         const typed = own === 'srcdoc' ? policy.createHTML(value) : policy.createScriptURL(value);
-        if (own) to.setAttributeNS(own === 'xlink:href' ? 'http://www.w3.org/1999/xlink' : null, own, typed);
+        if (own) to.setAttributeNS(/^xlink:/.test(own) ? 'http://www.w3.org/1999/xlink' : null, own, typed);
       } else if (from === to || name === 'type' || name === 'nonce') continue;
       else if (/^on/.test(name)) to.setAttribute(name, policy.createScript(value));
       else to.setAttributeNode(attr.cloneNode());
@@ -55,11 +59,78 @@
     }
   };
 
+  // The guard's stand-ins for vendors' globals. Base code does nothing where it finds its global defined:
+  // before a vendor's snippet is released its stand-in steps aside, afterwards the calls are handed over.
+  const { all, allowed, drop } = bridge.standIns || { all: new Map() };
+  const playing = () => [...all.values()].filter(it => it.gets && allowed(it));
+  const define = (name, more) => Object.defineProperty(window, name, { enumerable: true, configurable: true, ...more });
+  const isList = it => /^\[object Arg|^\[object Arr/.test({}.toString.call(it));
+  const { push } = Array.prototype;
+
+  // A setting tells a vendor which account and how; everything else may be an event.
+  const isSetting = ({ name, args: [first] }) => {
+    name = name || (isList(first) ? first[0] : first);
+    return name && (name.event || name.notify || name.ea ? 0 : typeof name !== 'string' || /^(js|init|config|load|create|consent|set|require|enable|disable|hold)/.test(name));
+  };
+
+  const deliver = (it, call) => {
+    const { name, path, args, on } = call, target = on && on.result || window[it.name];
+    if (drop && !isSetting(call)) return;
+    try {
+      if (name) return call.result = path.reduce((part, key) => part[key], target)[name](...args);
+      it.list ? target.push(...args) : target(...args);
+    } catch (_) { /* What is there now does not take it. */ }
+  };
+
+  // Where the text of what is released defines the global, there must be none.
+  const stepAside = (it, text) => {
+    if (it.on && it.list) {
+      const noted = new Set(it.calls.flatMap(call => call.args)), others = it.list.filter(one => !noted.has(one));
+      if (it.list.push === it.push) delete it.list.push;
+      it.list.length = 0;
+      push.apply(it.list, others);
+    }
+    it.on = 0;
+    const free = !it.list && !it.kept && new RegExp(`\\b(${it.names.join('|')})(['"]|\\s*=(?![=>]))`).test(text);
+    for (const name of it.names) {
+      const now = Object.getOwnPropertyDescriptor(window, name) || {}, ours = now.get === it.gets[name];
+      const value = ours ? now.get() : now.value;
+      if (free && value === it.own) delete window[name];
+      else if (ours) define(name, { value, writable: true });
+    }
+  };
+
+  const handOver = it => {
+    const { name, own } = it, [waiting] = it.stub;
+    // A snippet that waits for something itself: as without the gate, the name is free until then.
+    if (!Object.getOwnPropertyDescriptor(window, name)) {
+      return define(name, { get() {}, set(value) {
+        define(name, { value, writable: true });
+        setTimeout(handOver, 0, it);
+      } });
+    }
+    if (own[waiting] && own !== window[name]) push.apply(it.calls, own[waiting].splice(0).map(args => ({ args })));
+    for (const call of it.calls.splice(0)) deliver(it, call);
+  };
+
+  // What earlier scripts put into a queue keeps its place before what is released now; a script that runs
+  // when it has come is no earlier one. `text` is that of an inline script.
+  const before = (marker, element, text) => {
+    for (const it of playing()) {
+      if (!it.owners.some(([vendor, ids]) => marker.split(' ').includes(vendor + ':' + ids.join('+')))) continue;
+      stepAside(it, text);
+      it.kept = it.kept || !text;
+      if (it.list) it.calls = it.calls.filter(({ script, args }) => !script || !script.isConnected || script.async || script.defer
+        || !(script.compareDocumentPosition(element) & 4) || deliver(it, { args }));
+    }
+  };
+
   // A script that was parsed never runs again: a copy does. Resolves when the next one may run.
-  const run = ([old, type, external]) => new Promise(done => {
+  const run = ([old, type, external, mark]) => new Promise(done => {
     const copy = document.createElementNS(old.namespaceURI, 'script');
     const text = old.textContent;
-    rename(old, copy);
+    before(old.getAttribute(mark), old, external ? '' : text);
+    rename(old, copy, mark);
     copy.nonce = old.nonce;
     copy.async = old.hasAttribute('async');
     if (text) copy['text' in copy ? 'text' : 'textContent'] = policy.createScript(text);
@@ -70,27 +141,62 @@
     setTimeout(done, wait ? 20000 : 0);
   });
 
+  const held = /gate-([0-9a-f]{16})\.([^:]*):/g;
+  // Without the page's own nonce it is text of somebody else's.
+  const bare = (text, state) => text.replace(held, (all, nonce, needs) =>
+    nonces.has(nonce) && granted(needs.replace(/([^.]+)\.([^.]+)\.?/g, '$1:$2 ').trim(), state) ? '' : all);
+
+  // The sheets of the site's own that have held addresses, and those that import such a one.
+  const stale = (sheet, found) => {
+    try {
+      for (const rule of sheet.cssRules) {
+        if (sheet.href && rule.cssText.search(held) >= 0) found.add(sheet.href);
+        if (rule.styleSheet) stale(rule.styleSheet, found);
+      }
+    } catch (_) { /* Another site's. */ }
+    return found;
+  };
+
+  const releaseStyles = state => {
+    for (const element of document.querySelectorAll('[style*="gate-"]')) element.setAttribute('style', bare(element.getAttribute('style'), state));
+    for (const element of document.querySelectorAll('style')) {
+      const { textContent } = element, text = bare(textContent, state);
+      if (text !== textContent) element.textContent = text;
+    }
+    for (const sheet of document.styleSheets) {
+      const found = [...stale(sheet, new Set())], old = sheet.ownerNode;
+      if (found[0]) Promise.all(found.map(href => fetch(href, { cache: 'reload' }))).then(() => {
+        const copy = old.cloneNode(true);
+        copy.onload = () => old.remove();
+        old.after(copy);
+      }).catch(() => {});
+    }
+  };
+
   // In document order; what the parser would have deferred comes last.
   const release = async state => {
     const deferred = [];
-    for (const old of document.querySelectorAll(`[${mark}]`)) {
+    releaseStyles(state);
+    const all = [...nonces].map(nonce => 'data-gate-' + nonce).flatMap(mark => [...document.querySelectorAll(`[${mark}]`)].map(old => [old, mark]));
+    for (const [old, mark] of all) {
       if (!granted(old.getAttribute(mark), state)) continue;
       try {
         if (old.localName !== 'script') {
-          rename(old, old);
+          rename(old, old, mark);
           if (old.localName === 'source' && old.parentNode.load) old.parentNode.load();
           continue;
         }
         const type = (old.getAttribute(mark + '-type') || '').trim().toLowerCase();
-        const external = old.matches(`[src],[${mark}-src],[href],[${mark}-href],[${mark}-xlink\\:href]`);
+        const external = old.matches(`[src],[${mark}-src],[href],[${mark}-href],[${mark}-xlink\\:href],[${mark}-xlink\\.href]`);
         // Such a script runs from the next page on.
         if (!external && /\bdocument\s*\.\s*(write|writeln|open)\s*\(/.test(old.textContent)) continue;
-        const item = [old, type, external];
+        const item = [old, type, external, mark];
         if (!old.hasAttribute('async') && (type === 'module' || external && old.hasAttribute('defer'))) deferred.push(item);
         else await run(item);
       } catch (_) { /* What the page's own policy forbids does not stop the others. */ }
     }
     for (const item of deferred) await run(item).catch(() => {});
+    playing().forEach(handOver);
   };
 
   const apply = state => {
@@ -100,6 +206,9 @@
       banner.replaceWith(banner.querySelector('template').content);
     }
     const { grants, vendors } = state;
+    if (bridge.grant) bridge.grant({ grants: { ...grants }, vendors: { ...vendors } });
+    // A script that the page's code made may come before what is released in order.
+    playing().forEach(it => stepAside(it));
     document.dispatchEvent(new CustomEvent('consentry:decision', { detail: { grants: { ...grants }, vendors: { ...vendors } } }));
     release(state);
   };
@@ -144,5 +253,12 @@
     channel.onmessage = ({ data }) => data !== decidedAt && recheck();
     channel.postMessage(decidedAt);
   });
-  addEventListener('pagehide', () => channel && channel.close());
+  document.addEventListener('prerenderingchange', recheck);
+  addEventListener('pagehide', () => {
+    if (channel) channel.close();
+    const { held } = bridge;
+    if (dataset.report === undefined || !held || !Object.keys(held)[0]) return;
+    navigator.sendBeacon(base + '/report', JSON.stringify({ held }));
+    for (const rule of Object.keys(held)) delete held[rule];
+  });
 })();

@@ -45,7 +45,7 @@ async fn journey(world: &World, visitor: &Visitor<'_>, page: &Page, form: &Form,
     report.step(&undecided, world.visit(page, &world.through(&form.path())).await).then_some(())?;
     report.silent(&undecided, world, visitor).await;
     report.expect(&undecided, shows(page, BANNER).await, "no banner");
-    let missed = failed_calls(page, &undecided, report) + early_calls(page).await;
+    quiet_console(page, &undecided, report);
 
     world.forget();
     let accepted = format!("{place} accepted");
@@ -55,9 +55,6 @@ async fn journey(world: &World, visitor: &Visitor<'_>, page: &Page, form: &Form,
         // It may have come too late, but it must not have written over the page.
         report.step(&accepted, world.settle(page).await);
         report.expect(&accepted, page.eval("document.title").await == "A small shop", "the page is gone");
-    } else if missed > 0 {
-        report.step(&accepted, world.fire_but(page, beacons, missed).await);
-        report.fired_but(&accepted, beacons, missed, &world.recorder.heard());
     } else {
         report.step(&accepted, world.fire(page, beacons).await);
         report.fired(&accepted, beacons, &world.recorder.heard());
@@ -74,28 +71,6 @@ async fn journey(world: &World, visitor: &Visitor<'_>, page: &Page, form: &Form,
     report.expect(&next, !shows(page, BANNER).await, "the banner is back");
     quiet_console(page, &next, report);
     Some(())
-}
-
-/// How many calls of the site's own to a held vendor's function failed: the function does not exist before
-/// consent, and what the call would have told is lost on this page view (the README says so).
-fn failed_calls(page: &Page, place: &str, report: &mut Report) -> usize {
-    let (calls, others): (Vec<_>, Vec<_>) = page.complaints().into_iter().partition(|complaint| {
-        complaint.ends_with(" is not defined") || complaint.starts_with("TypeError: Cannot read properties of undefined")
-    });
-    for other in others {
-        report.broken(place, other);
-    }
-    calls.len()
-}
-
-/// How many calls of the site's own wait in a stub of the site's own, ahead of the held call that starts the
-/// vendor's tag: when that one is released, these come too early to count.
-async fn early_calls(page: &Page) -> usize {
-    let waiting = "Object.getOwnPropertyNames(window).map(name => window[name])
-        .filter(value => typeof value === 'function')
-        .flatMap(stub => ['q', 'queue', 'callQueue'].map(queue => Array.isArray(stub[queue]) ? stub[queue].length : 0))
-        .reduce((sum, count) => sum + count, 0)";
-    page.eval(waiting).await.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default()
 }
 
 /// The control run has no complaints, so each is the gate's doing.

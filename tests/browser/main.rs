@@ -24,3 +24,4 @@ mod journey;
 mod noscript;
 mod order;
 mod refusal;
+mod stand_ins;

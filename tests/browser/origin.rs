@@ -134,6 +134,11 @@ impl Origin {
 // === impl Doc ===
 
 impl Doc {
+    /// A file of another type.
+    pub(crate) fn file(kind: &'static str, text: &str) -> Self {
+        Self { html: text.to_owned(), headers: vec![("content-type", kind)] }
+    }
+
     /// A page of a small shop with this in its head and in its body.
     pub(crate) fn shop(head: &str, body: &str) -> Self {
         let html = format!(
@@ -177,7 +182,6 @@ impl Site {
         }
         let mut html = doc.html;
         let mut resp = Response::builder()
-            .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
             // The server-side halves of two trackers, and the site's own session.
             .header(header::SET_COOKIE, "_fbp=fb.1.1700000000000.123456789; Path=/; Max-Age=7776000")
             .header(header::SET_COOKIE, "FPID=FPID2.2.abcdefghijklmnop.1700000000; Path=/; HttpOnly")
@@ -200,6 +204,9 @@ impl Site {
                 .header(header::ETAG, &tag)
                 .header(header::LAST_MODIFIED, CHANGED)
                 .header(header::CACHE_CONTROL, "public, no-cache");
+        }
+        if !doc.headers.iter().any(|(name, _)| *name == "content-type") {
+            resp = resp.header(header::CONTENT_TYPE, "text/html; charset=utf-8");
         }
         for (name, value) in doc.headers {
             resp = resp.header(name, value);

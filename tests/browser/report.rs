@@ -5,14 +5,13 @@ use crate::{
     cdp::Visitor,
     forms::Beacon,
     recorder::{Heard, Role},
-    world::{World, is_own, missing},
+    world::{World, is_own},
 };
 
 /// What a test found.
 pub(crate) struct Report {
     test: &'static str,
     checked: usize,
-    lost: usize,
     leaks: Vec<String>,
     unfired: Vec<String>,
     broken: Vec<String>,
@@ -20,7 +19,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(test: &'static str) -> Self {
-        Self { test, checked: 0, lost: 0, leaks: Vec::new(), unfired: Vec::new(), broken: Vec::new() }
+        Self { test, checked: 0, leaks: Vec::new(), unfired: Vec::new(), broken: Vec::new() }
     }
 
     /// Something reached a vendor, or stayed in the jar, without consent.
@@ -89,20 +88,6 @@ impl Report {
         self.surprises(place, beacons, heard);
     }
 
-    /// The same where calls that would have sent some of them failed before: each may be one beacon, no more.
-    pub(crate) fn fired_but(&mut self, place: &str, beacons: &[Beacon], missed: usize, heard: &[Heard]) {
-        self.checked += 1;
-        let missing = missing(beacons, heard);
-        self.lost += missing;
-        if missing > missed {
-            self.unfired(place, format_args!("{missing} beacons are missing, {missed} can be; heard {}", list(heard)));
-        }
-        for beacon in beacons.iter().filter(|beacon| heard.iter().filter(|one| one.is(beacon)).count() > beacon.count) {
-            self.unfired(place, format_args!("more than {} beacons {}{}", beacon.count, beacon.host, beacon.path));
-        }
-        self.surprises(place, beacons, heard);
-    }
-
     fn surprises(&mut self, place: &str, beacons: &[Beacon], heard: &[Heard]) {
         let told = |one: &&Heard| one.role == Role::Beacon && !beacons.iter().any(|beacon| one.is(beacon));
         for other in heard.iter().filter(told) {
@@ -112,17 +97,12 @@ impl Report {
 
     /// Prints the test's one line, and fails it if there is anything to tell.
     pub(crate) fn finish(self) {
-        let Self { test, checked, lost, leaks, unfired, broken } = self;
+        let Self { test, checked, leaks, unfired, broken } = self;
         println!(
-            "{test}: {checked} checks, {} leaks, {} did not fire, {} broken pages{}",
+            "{test}: {checked} checks, {} leaks, {} did not fire, {} broken pages",
             leaks.len(),
             unfired.len(),
             broken.len(),
-            if lost > 0 {
-                format!("; {lost} events of the site's own calls made before consent are lost")
-            } else {
-                String::new()
-            }
         );
         let faults = [("leak", leaks), ("did not fire", unfired), ("broken", broken)];
         let lines: Vec<String> = faults

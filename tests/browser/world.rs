@@ -49,7 +49,7 @@ impl World {
     }
 
     /// The same with a gate that is set up otherwise.
-    pub(crate) async fn gated_with(settings: &str, policies: &[(&str, &str)]) -> Self {
+    pub(crate) async fn gated_with(settings: &str, policies: &[(&str, String)]) -> Self {
         let mut world = Self::bare(Manner::default()).await;
         world.gate = Some(Gate::start_with(world.origin.port, settings, policies).await);
         world
@@ -117,13 +117,8 @@ impl World {
 
     /// Waits until the beacons were sent, and then for what may come too much.
     pub(crate) async fn fire(&self, page: &Page, beacons: &[Beacon]) -> Result<(), String> {
-        self.fire_but(page, beacons, 0).await
-    }
-
-    /// The same where some of them cannot come.
-    pub(crate) async fn fire_but(&self, page: &Page, beacons: &[Beacon], missed: usize) -> Result<(), String> {
         let start = Instant::now();
-        while missing(beacons, &self.recorder.heard()) > missed && start.elapsed() < FIRE_TIMEOUT {
+        while missing(beacons, &self.recorder.heard()) > 0 && start.elapsed() < FIRE_TIMEOUT {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.settle(page).await
@@ -137,7 +132,7 @@ impl World {
 }
 
 /// How many beacons were not sent yet.
-pub(crate) fn missing(beacons: &[Beacon], heard: &[Heard]) -> usize {
+fn missing(beacons: &[Beacon], heard: &[Heard]) -> usize {
     let sent = |beacon: &Beacon| heard.iter().filter(|one| one.is(beacon)).count();
     beacons.iter().map(|beacon| beacon.count.saturating_sub(sent(beacon))).sum()
 }

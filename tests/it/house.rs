@@ -8,10 +8,10 @@ use std::{
 
 /// Rooms by floor. A room imports only from lower floors, never from its own.
 const FLOORS: [&[&str]; 10] = [
-    &["vocab", "wire", "telemetry"],
+    &["vocab", "wire", "telemetry", "asset"],
     &["config", "consent"],
     &["policy"],
-    &["html", "headers", "notice", "consent_log"],
+    &["html", "headers", "browser", "notice", "consent_log"],
     &[], // events come here
     &["site"],
     &["endpoint", "admin"],

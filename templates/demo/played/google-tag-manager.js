@@ -1,4 +1,5 @@
-// Played gtm.js. The container carries no tag: it announces itself in the data layer and sends its telemetry.
+// Played gtm.js. The container carries one tag: what its telemetry tells of itself, and of every event of the site's own
+// in the data layer, those from before it came included.
 (() => {
   const me = document.currentScript || document.querySelector('script[src*="/gtm.js"]');
   const query = new URL(me.src).searchParams;
@@ -8,7 +9,23 @@
   const layer = query.get('l') || 'dataLayer';
   containers[id] = { dataLayer: { name: layer } };
   window[layer] = window[layer] || [];
+  const tell = (e) => {
+    const telemetry = new URLSearchParams({ id, v: '3', t: 't', pid: Math.floor(Math.random() * 1e9), cv: '7', rv: '5b10', e, eid: '0' });
+    new Image().src = 'https://www.googletagmanager.com/a?' + telemetry;
+  };
+  const run = (entry) => {
+    if (!entry || !entry.event) return;
+    if (!entry.event.startsWith('gtm.')) tell(entry.event);
+    if (typeof entry.eventCallback === 'function') setTimeout(entry.eventCallback);
+  };
+  tell('gtm.js');
+  const waiting = [...window[layer]];
+  const push = window[layer].push;
+  window[layer].push = function () {
+    const length = push.apply(window[layer], arguments);
+    [...arguments].forEach(run);
+    return length;
+  };
+  waiting.forEach(run);
   window[layer].push({ event: 'gtm.dom' });
-  const telemetry = new URLSearchParams({ id, v: '3', t: 't', pid: Math.floor(Math.random() * 1e9), cv: '7', rv: '5b10', e: 'gtm.js', eid: '0' });
-  new Image().src = 'https://www.googletagmanager.com/a?' + telemetry;
 })();

@@ -41,6 +41,7 @@ struct Seen {
     in_flight: HashSet<String>,
     last: Instant,
     complaints: Vec<String>,
+    sent: Vec<String>,
     status: Option<u64>,
 }
 
@@ -55,6 +56,7 @@ impl Page {
             in_flight: HashSet::new(),
             last: Instant::now(),
             complaints: Vec::new(),
+            sent: Vec::new(),
             status: None,
         }));
         let page = Self { wire, session, seen: Arc::clone(&seen) };
@@ -133,6 +135,11 @@ impl Page {
     /// Errors and exceptions in the console since this was last asked.
     pub(crate) fn complaints(&self) -> Vec<String> {
         std::mem::take(&mut self.seen().complaints)
+    }
+
+    /// The addresses that the tab asked for since this was last asked, in the order in which the page did.
+    pub(crate) fn sent(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen().sent)
     }
 
     /// The value of an expression in the page. It works with scripts off as well.
@@ -228,6 +235,7 @@ impl Seen {
                 self.loads.push(text(params, "loaderId"));
             }
             "Network.requestWillBeSent" => {
+                self.sent.push(text(&params["request"], "url"));
                 // The document of a foreign frame is finished in another process, which does not tell us;
                 // a ping outlives its page. The recorder sees both.
                 let told = params["type"] != "Ping" && (params["type"] != "Document" || in_main);

@@ -1,0 +1,266 @@
+// The guard in pages, first in the head: for vendors that are not granted it stops what the page's code
+// does later. What it holds is marked like what the gate holds in markup: data-gate-N="vendor:purpose …",
+// data-gate-N-src for src. Nothing it does throws in the page's code.
+const script = document.currentScript, { dataset, src, nonce } = script;
+const mark = 'data-gate-' + dataset.gate, base = src.replace(/\/assets\/.*/, '');
+const worker = base + '/assets/' + data.worker;
+const own = ({ grants, vendors }) => ({ grants: Object.fromEntries(grants.map(id => [id, true])), vendors });
+state = own(JSON.parse(dataset.state));
+script.remove();
+
+const once = new Map(), pending = new Set(), listeners = [];
+const onGrant = fn => listeners.push(fn);
+const { prototype } = Element;
+const bind = name => { once.set(name, prototype[name]); return Function.prototype.call.bind(prototype[name]); };
+const [get, set, drop, has, setNS] = ['getAttribute', 'setAttribute', 'removeAttribute', 'hasAttribute', 'setAttributeNS'].map(bind);
+const html = Object.getOwnPropertyDescriptor(prototype, 'innerHTML');
+const inert = document.implementation.createHTMLDocument('');
+
+const same = text => text, types = { createHTML: same, createScript: same, createScriptURL: same };
+try {
+  const policy = trustedTypes.createPolicy('consentry', { ...types });
+  for (const kind of Object.keys(types)) types[kind] = text => policy[kind](text);
+} catch (_) { /* This browser has none, or the page allows none. */ }
+
+// What loads when an attribute of an element is set.
+const loads = /^((script|img|image|iframe|frame|embed|audio|video|source|track|input) src|(link|script|image|feimage|use) (xlink:)?href|object data|video poster|(body|table|t[dhr]) background|(img|image|source) srcset|link imagesrcset|iframe srcdoc|\S+ (style|ping|attributionsrc))$/i;
+const names = ['src', 'srcset', 'href', 'data', 'poster', 'ping', 'srcdoc', 'background', 'imageSrcset', 'attributionSrc', 'style'];
+let changes = 0;
+
+// An address in a style sheet with a scheme before it that nobody knows. Taking it out restores the text.
+const css = text => String(text).replace(/(["'(]\s*)((?:https?:)?\/\/[^"'()\s]+)/gi, (all, before, address) => {
+  const needed = blocked(address);
+  return needed === undefined ? all : (changes++, before + mark.slice(5) + '.' + needed.replace(/[: ]/g, '.') + ':' + address);
+});
+
+const hold = (element, name, value, needed) => {
+  const earlier = get(element, mark), type = mark + '-type';
+  changes++;
+  set(element, mark, earlier === null || !needed ? needed : earlier && earlier + ' ' + needed);
+  if (element.localName === 'script' && !has(element, type)) {
+    set(element, type, get(element, 'type') || '');
+    set(element, 'type', 'text/plain');
+  }
+  set(element, mark + '-' + name, value);
+  drop(element, name);
+  if (pending.size < 1e3) pending.add(element);
+  if (/^(script|img|link)$/.test(element.localName)) setTimeout(() => element.dispatchEvent(new Event('error')));
+};
+
+// The value that may be set, or nothing where it is held.
+const passed = (element, attribute, value) => {
+  const name = attribute.toLowerCase();
+  if (!loads.test(element.localName + ' ' + name)) return value;
+  if (name === 'style') return css(value);
+  if (name === 'srcdoc') return types.createHTML(inside(String(value)));
+  const found = (/set$|ping|attr/.test(name) ? String(value).split(/[\s,]+/) : [value]).map(blocked).filter(needed => needed !== undefined);
+  if (found[0] !== undefined) return hold(element, name, value, found.includes('') ? '' : found.join(' '));
+  if (has(element, mark + '-' + name)) drop(element, mark + '-' + name);
+  return value;
+};
+const assign = at => (args, element, name) => {
+  const value = passed(element, name || args[at - 1], args[at]);
+  if (value === undefined) return () => {};
+  args[at] = value;
+};
+
+// Everything in a tree that no parser of the page has seen.
+const look = element => {
+  for (const { name, value } of element.attributes ? [...element.attributes] : []) {
+    const may = passed(element, name, value);
+    if (may !== undefined && may !== value) set(element, name, may);
+  }
+  if (element.localName === 'style') {
+    const text = css(element.textContent);
+    if (text !== element.textContent) element.textContent = text;
+  }
+};
+const scan = root => {
+  for (const element of [root, ...root.querySelectorAll ? root.querySelectorAll('*') : []]) {
+    if (element.content && element.content.querySelectorAll) scan(element.content);
+    look(element);
+  }
+};
+const changed = (root, text) => {
+  const before = changes;
+  scan(root);
+  return changes === before ? null : text();
+};
+
+// Markup for a place: as it came unless something in it is held.
+const fragment = (markup, context) => {
+  if (!/src|href|data|poster|style|background|ping/i.test(markup)) return markup;
+  const box = context.localName ? inert.createElementNS(context.namespaceURI, context.localName) : inert.createElement('template');
+  html.set.call(box, types.createHTML(String(markup)));
+  const text = changed(box, () => html.get.call(box));
+  return text === null ? markup : types.createHTML(text);
+};
+
+// Markup in pieces is never seen whole: each start tag for itself, but for what stands in text.
+const tags = /<!--[^]*?-->|<style[^]*?(?=<\/style)|<(\/?[a-z][^\s/>]*)(?:[^>=]|=\s*(?:"[^"]*"|'[^']*'|(?!\s|["'])))*>/gi;
+let raw = '';
+const clean = markup => markup.replace(tags, (tag, name) => {
+  if (!name) return tag[1] === '!' ? tag : css(tag);
+  name = name.toLowerCase();
+  if (raw || name[0] === '/') {
+    if (name === '/' + raw) raw = '';
+    return tag;
+  }
+  if (/^(script|textarea|title|xmp|iframe|no(embed|frames|script))$/.test(name)) raw = name;
+  const box = inert.createElement('template');
+  html.set.call(box, types.createHTML(tag));
+  const element = box.content.firstChild;
+  return element && changed(box, () => element.outerHTML.replace(/<\/[^>]*>$/, '')) || tag;
+});
+
+// A document of its own in an attribute: with a guard of its own.
+const inside = markup => {
+  raw = '';
+  const guard = inert.createElement('script');
+  for (const [name, value] of Object.entries({ src, nonce, 'data-gate': dataset.gate, 'data-state': JSON.stringify(plain()) })) set(guard, name, name === 'src' ? types.createScriptURL(value) : value);
+  const text = clean(markup);
+  raw = '';
+  return text.replace(/^(\s*<!doctype[^>]*>)?/i, '$1' + guard.outerHTML.replace(/\$/g, '$$$$'));
+};
+const plain = () => ({ grants: Object.keys(state.grants).filter(id => state.grants[id]), vendors: state.vendors });
+
+// A tag may be split over several calls: what is not closed waits for the next, or for the script's end.
+let rest = '';
+const write = end => args => {
+  const text = rest + args.map(String).join('') + end, cut = text.search(/<([a-z!/][^>]*)?$/i);
+  rest = '';
+  args.splice(0, args.length, types.createHTML(clean(cut < 0 ? text : text.slice(0, cut))));
+  args.rest = cut < 0 ? '' : text.slice(cut);
+};
+const flush = (native, doc) => {
+  const last = rest;
+  rest = '';
+  if (last) native.call(doc, types.createHTML(clean(last)));
+  raw = '';
+};
+
+// Script and style get text in many ways; an attribute's node is its value.
+const text = (args, node) => {
+  const place = node.nodeType === 3 ? node.parentNode : node;
+  if (node.nodeType === 2 && node.ownerElement) args[0] = passed(node.ownerElement, node.name, args[0]) || '';
+  else if (place && place.localName === 'style') args[0] = css(args[0]);
+};
+const node = ([attr], element) => {
+  if (passed(element.localName ? element : element.item ? script : attr, attr.name, attr.value) !== attr.value) return () => null;
+};
+const insert = (args, parent) => args.forEach((one, at) => {
+  const style = parent.localName === 'style';
+  if (typeof one === 'string' && style) args[at] = css(one);
+  else if (one && one.nodeType) {
+    if (one.nodeType === 3 && style) text([], one);
+    if (one.ownerDocument && !one.ownerDocument.defaultView) scan(one);
+  }
+});
+
+// Frames that come with a window at once: their code must not find it unguarded.
+const frames = result => {
+  for (let at = window.length; at--;) realm(window[at]);
+  return result;
+};
+const marked = (result, args, place) => {
+  for (const element of (place.parentNode || place).querySelectorAll(`[${mark}]`)) pending.add(element);
+  return frames(result);
+};
+const cookie = (name, value) => value && vendors.some(([vendor, rules]) => rules.some(rule => rule['@']
+  && rule['@'].some(it => like(it.includes('=') ? it : it + '=*', name.replace(/^__(Secure|(Host-)?(Http)?)-/i, '') + '=' + value))
+  && !policyAllows(vendor, rule.needs)));
+const key = name => vendors.some(([vendor, rules]) => rules.some(rule => rule['#'] && some(rule['#'], [String(name)]) && !policyAllows(vendor, rule.needs)));
+const nothing = () => {};
+
+const done = new WeakSet();
+const realm = win => {
+  let fresh;
+  try { fresh = win.Element.prototype; } catch (_) { return; /* Another site's. */ }
+  if (done.has(fresh)) return;
+  done.add(fresh);
+  network(win, worker, types.createScriptURL);
+  const of = name => win[name] && win[name].prototype;
+  const each = (holders, methods, before, after, kind) => {
+    for (const holder of holders.split(' ')) for (const method of methods.split(' ')) patch(of(holder), method, before, after, kind);
+  };
+  for (const name of Object.getOwnPropertyNames(win)) {
+    if (/^(HTML|SVG|MathML)\w*Element$/.test(name)) for (const it of names) {
+      if ((Object.getOwnPropertyDescriptor(of(name), it) || {}).set) patch(of(name), it, (args, element) => assign(0)(args, element, it));
+    }
+  }
+  each('Element', 'setAttribute', assign(1));
+  each('Element', 'setAttributeNS', assign(2));
+  each('Element NamedNodeMap', 'setAttributeNode setAttributeNodeNS setNamedItem setNamedItemNS', node);
+  each('Attr', 'value', text);
+  each('Node CharacterData HTMLElement', 'textContent nodeValue data innerText', text);
+  each('SVGAnimatedString', 'baseVal', ([value]) => shut(value) && nothing);
+  each('Element ShadowRoot', 'innerHTML setHTMLUnsafe', (args, place) => { args[0] = fragment(args[0], place); }, marked);
+  each('Element', 'outerHTML', (args, place) => { args[0] = fragment(args[0], place.parentNode); }, frames);
+  each('Element', 'insertAdjacentHTML', (args, place) => { args[1] = fragment(args[1], /(before|after)end/i.test(args[0]) === /^b/i.test(args[0]) ? place : place.parentNode); }, marked);
+  each('Range', 'createContextualFragment', args => { args[0] = fragment(args[0], {}); });
+  each('Node Element Document DocumentFragment CharacterData Range', 'appendChild insertBefore replaceChild append prepend before after replaceWith replaceChildren moveBefore insertAdjacentElement insertNode surroundContents importNode adoptNode', insert, frames);
+  const native = of('Document').write;
+  const after = (result, args, doc) => {
+    rest += args.rest;
+    queueMicrotask(() => flush(native, doc));
+    return frames(result);
+  };
+  each('Document', 'write', write(''), after);
+  each('Document', 'writeln', write('\n'), after);
+  each('Document', 'close', (args, doc) => flush(native, doc));
+  each('Document', 'cookie', ([text]) => { const [, name, value] = /^\s*([^=;]*?)\s*=\s*([^;]*)/.exec(text) || []; return cookie(name, value) && nothing; });
+  each('CookieStore', 'set', ([name, value]) => cookie(name.name || name, name.value || value) && (() => Promise.resolve()));
+  each('Storage', 'setItem', ([name]) => key(name) && nothing);
+  each('CSSStyleSheet CSSGroupingRule', 'insertRule addRule replace replaceSync', args => args.forEach((one, at) => { if (typeof one === 'string') args[at] = css(one); }));
+  each('CSSStyleDeclaration', 'cssText setProperty', args => args.forEach((one, at) => { args[at] = one && css(one); }));
+  patch(win, 'FontFace', args => { if (typeof args[1] === 'string') args[1] = css(args[1]); });
+  patch(win, 'Audio', args => { if (shut(args[0])) args.length = 0; });
+  patch(win, 'open', 0, other => { if (other) realm(other); return other; });
+  each('HTMLFormElement', 'submit requestSubmit', ([by], form) => shut(by && get(by, 'formaction') || get(form, 'action') || '') && nothing);
+  each('Navigator', 'sendBeacon', ([address]) => shut(address) && (() => true));
+  each('Worklet', 'addModule', ([address]) => shut(address) && (() => Promise.resolve()));
+  each('HTMLIFrameElement HTMLFrameElement HTMLObjectElement HTMLEmbedElement', 'contentWindow contentDocument', 0, result => { if (result) realm(result.defaultView || result); return result; }, 'get');
+};
+
+bridge.nonces = new Set([dataset.gate]);
+bridge.grant = next => {
+  state = next;
+  const windows = [...Array(window.length).keys()].map(at => window[at]);
+  for (const one of windows) try {
+    for (const element of one.document.querySelectorAll(`[${mark}]`)) pending.add(element);
+  } catch (_) { /* Another site's. */ }
+  for (const element of [...pending]) {
+    const needed = get(element, mark);
+    if (!needed || !needed.split(' ').every(item => policyAllows(item.split(':')[0], item.split(':')[1].split('+')))) continue;
+    pending.delete(element);
+    for (const { name, value } of [...element.attributes]) if (name.startsWith(mark)) {
+      drop(element, name);
+      const own = name.slice(mark.length + 1);
+      if (own) setNS(element, own === 'xlink:href' ? 'http://www.w3.org/1999/xlink' : null, own, own === 'srcdoc' ? types.createHTML(value) : types.createScriptURL(value));
+    }
+  }
+  for (const fn of listeners) fn(next);
+  for (const one of windows) try { one['consentry:' + dataset.gate].grant(next); } catch (_) { /* Another site's, or one that asks for itself. */ }
+};
+Object.assign(bridge, types);
+Object.defineProperty(window, 'consentry:' + dataset.gate, { value: bridge, configurable: true });
+
+const sweep = () => {
+  for (const name of ['localStorage', 'sessionStorage']) try {
+    for (const one of Object.keys(window[name])) if (key(one)) window[name].removeItem(one);
+  } catch (_) { /* Not allowed here. */ }
+};
+sweep();
+for (const type of ['pagehide', 'visibilitychange']) addEventListener(type, sweep, true);
+
+realm(window);
+new MutationObserver(list => {
+  for (const { target, addedNodes, type } of list) {
+    if (type === 'attributes') {
+      const now = get(target, 'style'), then = now && css(now);
+      if (then !== now) set(target, 'style', then);
+    }
+    for (const one of addedNodes) if (one.nodeType === 1) look(one);
+  }
+  frames();
+}).observe(document, { childList: true, subtree: true, attributeFilter: ['style'] });
