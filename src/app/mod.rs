@@ -14,7 +14,8 @@ use tracing::{error, info, warn};
 pub use files::{Folders, load_config, read_policies, read_templates};
 
 use crate::{
-    admin, browser::{Scripts, Texts},
+    admin,
+    browser::{Scripts, Texts},
     config::{Config, Fault},
     consent_log::{ConsentLog, LogError, NoticeLeaf, Options, PolicyLeaf},
     notice::{Notices, TemplateSources},

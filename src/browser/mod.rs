@@ -63,7 +63,7 @@ impl Scripts {
         let head = pack::function(&data, &[texts.shared, texts.guard, texts.stand_ins]);
         Self {
             head: Asset::script("guard.js", &head),
-            gate: Asset::script("gate.js", &pack::lines(texts.gate)),
+            gate: Asset::script("gate.js", &pack::pack(texts.gate)),
             worker,
             holds: policy.rules().iter().any(|rule| !policy.undecided().covers(rule.vendor, rule.purposes)),
         }
@@ -124,7 +124,8 @@ impl Scripts {
 /// The worker's half names its own address, for the workers that a worker starts.
 fn worker(policy: &Policy, prefix: &str, texts: &Texts<'_>) -> Asset {
     let text = |own: &str| {
-        let head = format!("const data={},prefix={},own={};", data::worker(policy), serde_json::json!(prefix), serde_json::json!(own));
+        let head =
+            format!("const data={},prefix={},own={};", data::worker(policy), serde_json::json!(prefix), serde_json::json!(own));
         pack::function(&head, &[texts.shared, texts.worker])
     };
     let hash = Hash::of(text("").as_bytes());

@@ -31,8 +31,7 @@ fn policy(site: &str) -> Policy {
 }
 
 fn scripts(policy: &Policy) -> Scripts {
-    let [shared, guard, stand_ins, worker, gate] =
-        ["shared.js", "guard.js", "stand-ins.js", "worker.js", "gate.js"].map(text);
+    let [shared, guard, stand_ins, worker, gate] = ["shared.js", "guard.js", "stand-ins.js", "worker.js", "gate.js"].map(text);
     let texts = Texts { shared: &shared, guard: &guard, stand_ins: &stand_ins, worker: &worker, gate: &gate };
     Scripts::build(policy, "/_consent", &texts)
 }
@@ -59,7 +58,7 @@ fn addresses(policy: &Policy) -> Vec<String> {
     for vendor in policy.vendors() {
         for example in &vendor.examples {
             let html = example.html.replace("&amp;", "&");
-            all.extend(html.split(['"', '\'', ' ', '<', '>', ')']).filter(|word| word.contains('/')).map(str::to_owned));
+            all.extend(html.split(['"', '\'', ' ', '\n', '<', '>', ')']).filter(|word| word.contains('/')).map(str::to_owned));
         }
     }
     for rule in policy.rules() {
@@ -78,7 +77,9 @@ fn addresses(policy: &Policy) -> Vec<String> {
         for host in if hosts.is_empty() { &own[..] } else { hosts } {
             let host = host.replace(".*", ".co.uk");
             for target in &targets {
-                for host in [host.clone(), format!("a.b.{host}"), format!("x{host}"), format!("{host}.localhost"), format!("{host}.")] {
+                for host in
+                    [host.clone(), format!("a.b.{host}"), format!("x{host}"), format!("{host}.localhost"), format!("{host}.")]
+                {
                     all.push(format!("https://{host}{target}"));
                 }
                 all.push(format!("wss://{}:8443{}", host.to_uppercase(), target));
@@ -88,11 +89,18 @@ fn addresses(policy: &Policy) -> Vec<String> {
             }
         }
     }
-    all.extend(["", "x", "data:text/plain,https://facebook.com/tr", "blob:https://a.b/c", "https://", "mailto:a@b.c"].map(str::to_owned));
+    all.extend(
+        ["", "x", "data:text/plain,https://facebook.com/tr", "blob:https://a.b/c", "https://", "mailto:a@b.c"].map(str::to_owned),
+    );
     all.sort();
     all.dedup();
     all
 }
+
+/// Reads addresses and writes what each needs, and whether a visitor with some grants may load it.
+const ANSWERS: &str = "state = { grants: { necessary: true, functional: true }, vendors: { 'google-analytics': true } };
+const lines = require('fs').readFileSync(0, 'utf8').split('\\n');
+process.stdout.write(lines.map(line => JSON.stringify([needs(line) || [], !shut(line)])).join('\\n'));";
 
 #[test]
 fn the_script_answers_as_the_policy_does() {
@@ -102,12 +110,10 @@ fn the_script_answers_as_the_policy_does() {
     let addresses = addresses(&policy);
     assert!(addresses.len() > 2_000, "{}", addresses.len());
     let script = format!(
-        "const self=globalThis;self.document={{baseURI:'{base}'}};const data={};\n{}\n{}",
+        "globalThis.self=globalThis;self.document={{baseURI:'{base}'}};const data={};\n{}",
         data::page(&policy, "w"),
-        text("shared.js"),
-        "state={grants:{necessary:true,functional:true},vendors:{'google-analytics':true}};\
-         const lines=require('fs').readFileSync(0,'utf8').split('\\n');\
-         process.stdout.write(lines.map(line=>JSON.stringify([needs(line)||[],!shut(line)])).join('\\n'));",
+        // As browsers get it: the names below are short by then.
+        pack::pack(&(text("shared.js") + "\n" + ANSWERS)),
     );
     let answers = node(&script, &addresses.join("\n"));
     let mut grants = policy.undecided();
@@ -191,7 +197,7 @@ fn the_scripts_are_scripts_and_nothing_of_them_is_a_comment() {
     let scripts = scripts(&policy("\"all\""));
     for asset in scripts.assets() {
         assert!(asset.bytes.is_ascii() && !asset.text().lines().any(|line| line.starts_with("//") || line.starts_with(' ')));
-        node(&format!("new (require('vm').Script)(require('fs').readFileSync(0,'utf8'))"), asset.text());
+        node("new (require('vm').Script)(require('fs').readFileSync(0, 'utf8'))", asset.text());
     }
 }
 

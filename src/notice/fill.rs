@@ -129,12 +129,8 @@ pub(super) fn ascii(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const FILL: Fill<'_> = Fill {
-        prefix_url: "https://shop.example/_consent",
-        token: "t",
-        return_to: "/a?b=\"><script>ü",
-        csp_nonce: None,
-    };
+    const FILL: Fill<'_> =
+        Fill { prefix_url: "https://shop.example/_consent", token: "t", return_to: "/a?b=\"><script>ü", csp_nonce: None };
 
     #[test]
     fn holes_are_filled_escaped_and_blank_when_nothing_is_known() {

@@ -65,12 +65,7 @@ fn refused(path: &str, from: &str, to: &str) -> Vec<Fault> {
     }
 }
 
-const FILL: Fill<'_> = Fill {
-    prefix_url: "https://shop.example/_consent",
-    token: "tok",
-    return_to: "/tea?x=1",
-    csp_nonce: None,
-};
+const FILL: Fill<'_> = Fill { prefix_url: "https://shop.example/_consent", token: "tok", return_to: "/tea?x=1", csp_nonce: None };
 
 // === What is injected ===
 

@@ -65,8 +65,7 @@ fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (
     }
     let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
     let return_to = return_to(ctx, prepared);
-    let fill =
-        Fill { prefix_url: &prefix_url, token: &token, return_to: &return_to, csp_nonce: csp_nonce.as_deref() };
+    let fill = Fill { prefix_url: &prefix_url, token: &token, return_to: &return_to, csp_nonce: csp_nonce.as_deref() };
     let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
     head.push_str(&notices.head(&fill));
     head.push_str(&scripts.gate(&in_browser));

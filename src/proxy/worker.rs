@@ -27,7 +27,12 @@ pub(super) fn prepare(headers: &mut HeaderMap) {
 }
 
 /// The script behind the guard. `prefix` is the path of the gate's own paths.
-pub(super) async fn guard(mut head: response::Parts, body: Body, guard: &Asset, prefix: &str) -> Result<(response::Parts, Body), Failure> {
+pub(super) async fn guard(
+    mut head: response::Parts,
+    body: Body,
+    guard: &Asset,
+    prefix: &str,
+) -> Result<(response::Parts, Body), Failure> {
     if head.status != StatusCode::OK {
         return Ok((head, body)); // No browser runs it.
     }

@@ -7,12 +7,16 @@
   const { dataset, src } = document.currentScript;
   const mark = 'data-gate-' + dataset.gate;
   const base = src.replace(/\/assets\/.*/, '');
+  // What the guard in the head left for this script alone.
+  const bridge = window['consentry:' + dataset.gate] || { grant() {} };
+  delete window['consentry:' + dataset.gate];
   let undecided = dataset.state === 'undecided';
   let decidedAt = dataset.decidedAt || '';
   let busy, channel;
 
   let policy = { createHTML: String, createScript: String, createScriptURL: String };
-  try {
+  if (bridge.createHTML) policy = bridge;
+  else try {
     const same = text => text;
     policy = trustedTypes.createPolicy('consentry', { createHTML: same, createScript: same, createScriptURL: same });
   } catch (_) { /* This browser has none, or the page allows none. */ }
@@ -101,6 +105,7 @@
     }
     const { grants, vendors } = state;
     document.dispatchEvent(new CustomEvent('consentry:decision', { detail: { grants: { ...grants }, vendors: { ...vendors } } }));
+    bridge.grant(state);
     release(state);
   };
 
