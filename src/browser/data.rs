@@ -2,16 +2,19 @@
 //! `templates/guard/shared.js`, whose `needs(url)` answers as [`Policy::match_url`] does.
 //!
 //! One text. A line is a vendor: its id, with `!` before it where nobody is offered it, then its rules
-//! between `;`, in the order of precedence. A rule is its purposes, a letter each, and patterns between
-//! spaces, told apart by how they begin:
+//! between `;`, in the order of precedence. A rule is its purposes, a letter each, and a regular
+//! expression in which one character stands for what all of them have:
 //!
-//! | begins with | what |
+//! | character | stands for |
 //! |---|---|
-//! | `.` | a host's name, which stands for the names below as well |
-//! | `/` or `*` | a path |
-//! | `?`, `&`, `!` | a parameter: any of these, each of these, none of these |
-//! | `@` | a cookie by name, or by name and value |
-//! | `#` | a key of the storage |
+//! | `.` | a dot |
+//! | `*` | any run of characters |
+//! | `~` | the end of the path, or of a parameter |
+//! | `?` | then one of these parameters |
+//! | `!`, `&` | none of these parameters, this parameter |
+//! | `%` | a country's ending of a host |
+//!
+//! It is held against `.host/path~name=value~…~`, against `@name=value` of a cookie or `#key`.
 
 use serde_json::{Value, json};
 
@@ -89,8 +92,10 @@ struct Line {
     purposes: PurposeSet,
     hosts: Vec<String>,
     paths: Vec<String>,
-    /// Parameters, cookies, keys.
-    others: Vec<String>,
+    /// Parameters: any of them, each of them, none of them.
+    query: [Vec<String>; 3],
+    /// Cookies and keys.
+    kept: Vec<String>,
 }
 
 fn rules(policy: &Policy, wanted: fn(&What) -> bool) -> String {
@@ -110,20 +115,44 @@ fn line(rule: &Rule) -> Option<Line> {
     let mut line = Line { purposes: rule.purposes, ..Line::default() };
     match &rule.what {
         What::Address { hosts, paths, query, query_all, unless_query } => {
-            line.hosts.clone_from(hosts);
-            line.paths = paths.iter().map(Glob::pattern).collect();
-            for (mark, list) in [('?', query), ('!', unless_query)] {
-                line.others.extend(list.iter().map(|(name, value)| format!("{mark}{name}={}", value.pattern())));
-            }
+            line.hosts = hosts.iter().map(|host| name(host)).collect();
+            line.paths = paths.iter().map(glob).collect();
+            let pairs =
+                |list: &[(String, Glob)]| list.iter().map(|(name, value)| format!("{}={}", literal(name), glob(value))).collect();
+            line.query = [pairs(query), pairs(query_all), pairs(unless_query)];
         }
-        What::Cookies(cookies) => line.others.extend(cookies.iter().map(|CookieRule { name, value }| match value {
-            Some(value) => format!("@{}={}", name.pattern(), value.pattern()),
-            None => format!("@{}", name.pattern()),
+        What::Cookies(cookies) => line.kept.extend(cookies.iter().map(|CookieRule { name, value }| {
+            format!("@{}={}", glob(name), value.as_ref().map_or_else(|| "*".to_owned(), glob))
         })),
-        What::Storage(keys) => line.others.extend(keys.iter().map(|key| format!("#{}", key.pattern()))),
+        What::Storage(keys) => line.kept.extend(keys.iter().map(|key| format!("#{}", glob(key)))),
         What::Inline { .. } | What::Answer { .. } | What::Amp(_) => return None,
     }
     Some(line)
+}
+
+/// A host's name; `name.*` stands for every country's.
+fn name(host: &str) -> String {
+    match host.strip_suffix(".*") {
+        Some(stem) => format!(".{stem}%"),
+        None => format!(".{host}"),
+    }
+}
+
+fn glob(glob: &Glob) -> String {
+    glob.pattern().split('*').map(literal).collect::<Vec<_>>().join("*")
+}
+
+/// Text that stands for itself.
+fn literal(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '.' => out.push('.'),
+            c if c.is_ascii_alphanumeric() || "/_-=:,@#<>'\"` ".contains(c) => out.push(c),
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    out
 }
 
 /// Makes the list shorter without changing any answer. Rules for the same purposes that follow one
@@ -166,34 +195,35 @@ fn tidy(lines: &mut Vec<Line>) {
 
 /// Whether a rule for the name `broad` speaks for `narrow` as well.
 fn covers(broad: &str, narrow: &str) -> bool {
-    narrow == broad || narrow.strip_suffix(broad).is_some_and(|rest| rest.ends_with('.'))
+    narrow.ends_with(broad)
 }
 
 // === impl Line ===
 
 impl Line {
     fn is_address(&self) -> bool {
-        !self.hosts.is_empty() || !self.paths.is_empty() || self.others.iter().any(|other| other.starts_with('&'))
+        self.kept.is_empty()
+    }
+
+    fn has_query(&self) -> bool {
+        self.query.iter().any(|list| !list.is_empty())
     }
 
     /// Takes hosts as they are, whatever the rest of the address.
     fn is_whole(&self) -> bool {
-        !self.hosts.is_empty() && self.paths.is_empty() && self.others.is_empty()
+        !self.hosts.is_empty() && self.paths.is_empty() && !self.has_query()
     }
 
     /// Whether both are one rule when their lists are put together.
     fn joins(&self, other: &Self) -> bool {
+        let same_place = self.paths.is_empty() == other.paths.is_empty() && (self.paths.is_empty() || self.hosts == other.hosts);
         self.purposes == other.purposes
             && self.is_address() == other.is_address()
-            && (!self.is_address()
-                || self.others.is_empty()
-                    && other.others.is_empty()
-                    && self.paths.is_empty() == other.paths.is_empty()
-                    && (self.paths.is_empty() || self.hosts == other.hosts))
+            && (!self.is_address() || !self.has_query() && !other.has_query() && same_place)
     }
 
     fn join(&mut self, other: Self) {
-        for (own, more) in [(&mut self.hosts, other.hosts), (&mut self.paths, other.paths), (&mut self.others, other.others)] {
+        for (own, more) in [(&mut self.hosts, other.hosts), (&mut self.paths, other.paths), (&mut self.kept, other.kept)] {
             for one in more {
                 if !own.contains(&one) {
                     own.push(one);
@@ -205,13 +235,32 @@ impl Line {
     fn text(&self) -> String {
         let mut out = String::from(";");
         out.extend(self.purposes.iter().map(|purpose| char::from(b'A' + purpose.0)));
-        let hosts = self.hosts.iter().map(|host| format!(".{host}"));
-        for pattern in hosts.chain(self.paths.iter().cloned()).chain(self.others.iter().cloned()) {
-            out.push(' ');
-            // What stands between patterns cannot stand in one: a star takes its place, which holds more.
-            let plain = |c: char| if c.is_ascii_graphic() && c != ';' { c } else { '*' };
-            out.extend(pattern.chars().map(plain));
+        if !self.is_address() {
+            return out + &one_of(&self.kept);
+        }
+        let [any, all, none] = &self.query;
+        all.iter().for_each(|pair| out.push_str(&format!("&{pair})~)")));
+        if !none.is_empty() {
+            out.push_str(&format!("!{})~)", none.join("|")));
+        }
+        out.push_str(&one_of(&self.hosts));
+        match (self.paths.is_empty(), any.is_empty()) {
+            (true, true) => out.push('/'),
+            (true, false) => out.push_str("/*~"),
+            (false, _) => out.push_str(&(one_of(&self.paths) + "~")),
+        }
+        if !any.is_empty() {
+            out.push_str(&format!("?{})~", any.join("|")));
         }
         out
+    }
+}
+
+/// Nothing for none, itself for one.
+fn one_of(list: &[String]) -> String {
+    match list {
+        [] => String::new(),
+        [one] => one.clone(),
+        several => format!("({})", several.join("|")),
     }
 }

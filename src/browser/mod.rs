@@ -63,7 +63,7 @@ impl Scripts {
         let head = pack::function(&data, &[texts.shared, texts.guard, texts.stand_ins]);
         Self {
             head: Asset::script("guard.js", &head),
-            gate: Asset::script("gate.js", &pack::lines(texts.gate)),
+            gate: Asset::script("gate.js", &pack::pack(texts.gate)),
             worker,
             holds: policy.rules().iter().any(|rule| !policy.undecided().covers(rule.vendor, rule.purposes)),
         }

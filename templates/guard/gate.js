@@ -5,6 +5,7 @@
 (() => {
   'use strict';
   const { dataset, src } = document.currentScript;
+  // What the guard in the head left for this script alone.
   const key = 'consentry:' + dataset.gate;
   const bridge = window[key] || {};
   delete window[key];

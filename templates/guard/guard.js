@@ -4,15 +4,15 @@
 const script = document.currentScript, { dataset, src, nonce } = script;
 const mark = 'data-gate-' + dataset.gate, base = src.replace(/\/assets\/.*/, '');
 const worker = base + '/assets/' + data.worker;
-const own = ({ grants, vendors }) => ({ grants: Object.fromEntries(grants.map(id => [id, true])), vendors });
-state = own(JSON.parse(dataset.state));
+state = JSON.parse(dataset.state);
+state.grants = Object.fromEntries(state.grants.map(id => [id, true]));
 script.remove();
 
-const once = new Map(), pending = new Set(), listeners = [];
+const pending = new Set(), listeners = [];
 const onGrant = fn => listeners.push(fn);
 const { prototype } = Element;
-const bind = name => { once.set(name, prototype[name]); return Function.prototype.call.bind(prototype[name]); };
-const [get, set, drop, has, setNS] = ['getAttribute', 'setAttribute', 'removeAttribute', 'hasAttribute', 'setAttributeNS'].map(bind);
+// The natives as they are before anybody patches them.
+const [get, set, drop, has, setNS] = ['getAttribute', 'setAttribute', 'removeAttribute', 'hasAttribute', 'setAttributeNS'].map(name => Function.call.bind(prototype[name]));
 const html = Object.getOwnPropertyDescriptor(prototype, 'innerHTML');
 const inert = document.implementation.createHTMLDocument('');
 
@@ -24,7 +24,6 @@ try {
 
 // What loads when an attribute of an element is set.
 const loads = /^((script|img|image|iframe|frame|embed|audio|video|source|track|input) src|(link|script|image|feimage|use) (xlink:)?href|object data|video poster|(body|table|t[dhr]) background|(img|image|source) srcset|link imagesrcset|iframe srcdoc|\S+ (style|ping|attributionsrc))$/i;
-const names = ['src', 'srcset', 'href', 'data', 'poster', 'ping', 'srcdoc', 'background', 'imageSrcset', 'attributionSrc', 'style'];
 let changes = 0;
 
 // An address in a style sheet with a scheme before it that nobody knows. Taking it out restores the text.
@@ -34,9 +33,10 @@ const css = text => String(text).replace(/(["'(]\s*)((?:https?:)?\/\/[^"'()\s]+)
 });
 
 const hold = (element, name, value, needed) => {
-  const earlier = get(element, mark), type = mark + '-type';
+  const type = mark + '-type', all = [needed];
   changes++;
-  set(element, mark, earlier === null || !needed ? needed : earlier && earlier + ' ' + needed);
+  if (has(element, mark)) all.push(get(element, mark));
+  set(element, mark, all.includes('') ? '' : all.join(' '));
   if (element.localName === 'script' && !has(element, type)) {
     set(element, type, get(element, 'type') || '');
     set(element, 'type', 'text/plain');
@@ -52,7 +52,7 @@ const passed = (element, attribute, value) => {
   const name = attribute.toLowerCase();
   if (!loads.test(element.localName + ' ' + name)) return value;
   if (name === 'style') return css(value);
-  if (name === 'srcdoc') return types.createHTML(inside(String(value)));
+  if (name === 'srcdoc') return String(value).includes(src) ? value : inside(String(value));
   const found = (/set$|ping|attr/.test(name) ? String(value).split(/[\s,]+/) : [value]).map(blocked).filter(needed => needed !== undefined);
   if (found[0] !== undefined) return hold(element, name, value, found.includes('') ? '' : found.join(' '));
   if (has(element, mark + '-' + name)) drop(element, mark + '-' + name);
@@ -81,62 +81,42 @@ const scan = root => {
     look(element);
   }
 };
-const changed = (root, text) => {
-  const before = changes;
-  scan(root);
-  return changes === before ? null : text();
-};
 
 // Markup for a place: as it came unless something in it is held.
 const fragment = (markup, context) => {
   if (!/src|href|data|poster|style|background|ping/i.test(markup)) return markup;
   const box = context.localName ? inert.createElementNS(context.namespaceURI, context.localName) : inert.createElement('template');
+  const before = changes;
   html.set.call(box, types.createHTML(String(markup)));
-  const text = changed(box, () => html.get.call(box));
-  return text === null ? markup : types.createHTML(text);
+  scan(box);
+  return changes === before ? markup : types.createHTML(html.get.call(box));
 };
 
-// Markup in pieces is never seen whole: each start tag for itself, but for what stands in text.
-const tags = /<!--[^]*?-->|<style[^]*?(?=<\/style)|<(\/?[a-z][^\s/>]*)(?:[^>=]|=\s*(?:"[^"]*"|'[^']*'|(?!\s|["'])))*>/gi;
-let raw = '';
-const clean = markup => markup.replace(tags, (tag, name) => {
-  if (!name) return tag[1] === '!' ? tag : css(tag);
-  name = name.toLowerCase();
-  if (raw || name[0] === '/') {
-    if (name === '/' + raw) raw = '';
-    return tag;
-  }
-  if (/^(script|textarea|title|xmp|iframe|no(embed|frames|script))$/.test(name)) raw = name;
-  const box = inert.createElement('template');
-  html.set.call(box, types.createHTML(tag));
-  const element = box.content.firstChild;
-  return element && changed(box, () => element.outerHTML.replace(/<\/[^>]*>$/, '')) || tag;
-});
-
-// A document of its own in an attribute: with a guard of its own.
+// A document of its own, whole or the next piece of one.
+const whole = markup => {
+  const [doctype] = /^\s*(<!doctype[^>]*>)?/i.exec(markup);
+  return doctype + fragment(markup.slice(doctype.length), /<(html|head|body)/i.test(markup) ? document.documentElement : document);
+};
+// In an attribute it gets a guard of its own.
 const inside = markup => {
-  raw = '';
-  const guard = inert.createElement('script');
-  for (const [name, value] of Object.entries({ src, nonce, 'data-gate': dataset.gate, 'data-state': JSON.stringify(plain()) })) set(guard, name, name === 'src' ? types.createScriptURL(value) : value);
-  const text = clean(markup);
-  raw = '';
-  return text.replace(/^(\s*<!doctype[^>]*>)?/i, '$1' + guard.outerHTML.replace(/\$/g, '$$$$'));
+  const guard = inert.createElement('script'), now = { grants: Object.keys(state.grants).filter(id => state.grants[id]), vendors: state.vendors };
+  const all = { src: types.createScriptURL(src), nonce, 'data-gate': dataset.gate, 'data-state': JSON.stringify(now) };
+  for (const name of Object.keys(all)) set(guard, name, all[name]);
+  return types.createHTML(whole(markup).replace(/^(\s*<!doctype[^>]*>)?/i, doctype => doctype + guard.outerHTML));
 };
-const plain = () => ({ grants: Object.keys(state.grants).filter(id => state.grants[id]), vendors: state.vendors });
 
 // A tag may be split over several calls: what is not closed waits for the next, or for the script's end.
 let rest = '';
 const write = end => args => {
-  const text = rest + args.map(String).join('') + end, cut = text.search(/<([a-z!/][^>]*)?$/i);
+  const text = rest + args.map(String).join('') + end, cut = (text + '<').search(/<([a-z!/][^>]*)?$/i);
   rest = '';
-  args.splice(0, args.length, types.createHTML(clean(cut < 0 ? text : text.slice(0, cut))));
-  args.rest = cut < 0 ? '' : text.slice(cut);
+  args.splice(0, args.length, types.createHTML(whole(text.slice(0, cut))));
+  args.rest = text.slice(cut);
 };
 const flush = (native, doc) => {
   const last = rest;
   rest = '';
-  if (last) native.call(doc, types.createHTML(clean(last)));
-  raw = '';
+  if (last) native.call(doc, types.createHTML(whole(last)));
 };
 
 // Script and style get text in many ways; an attribute's node is its value.
@@ -166,10 +146,8 @@ const marked = (result, args, place) => {
   for (const element of (place.parentNode || place).querySelectorAll(`[${mark}]`)) pending.add(element);
   return frames(result);
 };
-const cookie = (name, value) => value && vendors.some(([vendor, rules]) => rules.some(rule => rule['@']
-  && rule['@'].some(it => like(it.includes('=') ? it : it + '=*', name.replace(/^__(Secure|(Host-)?(Http)?)-/i, '') + '=' + value))
-  && !policyAllows(vendor, rule.needs)));
-const key = name => vendors.some(([vendor, rules]) => rules.some(rule => rule['#'] && some(rule['#'], [String(name)]) && !policyAllows(vendor, rule.needs)));
+const kept = text => lacking(find(text))[0];
+const cookie = (name, value) => value && kept('@' + name.replace(/^__(Secure|(Host-)?(Http)?)-/i, '') + '=' + value);
 const nothing = () => {};
 
 const done = new WeakSet();
@@ -179,13 +157,13 @@ const realm = win => {
   if (done.has(fresh)) return;
   done.add(fresh);
   network(win, worker, types.createScriptURL);
-  const of = name => win[name] && win[name].prototype;
+  const proto = name => win[name] && win[name].prototype;
   const each = (holders, methods, before, after, kind) => {
-    for (const holder of holders.split(' ')) for (const method of methods.split(' ')) patch(of(holder), method, before, after, kind);
+    for (const holder of holders.split(' ')) for (const method of methods.split(' ')) patch(proto(holder), method, before, after, kind);
   };
   for (const name of Object.getOwnPropertyNames(win)) {
-    if (/^(HTML|SVG|MathML)\w*Element$/.test(name)) for (const it of names) {
-      if ((Object.getOwnPropertyDescriptor(of(name), it) || {}).set) patch(of(name), it, (args, element) => assign(0)(args, element, it));
+    if (/^(HTML|SVG|MathML)\w*Element$/.test(name)) for (const it of Object.keys(proto(name))) {
+      if (/^(src(set|doc)?|href|data|poster|ping|background|style|imageSrcset|attributionSrc)$/.test(it)) patch(proto(name), it, (args, element) => assign(0)(args, element, it));
     }
   }
   each('Element', 'setAttribute', assign(1));
@@ -199,7 +177,7 @@ const realm = win => {
   each('Element', 'insertAdjacentHTML', (args, place) => { args[1] = fragment(args[1], /(before|after)end/i.test(args[0]) === /^b/i.test(args[0]) ? place : place.parentNode); }, marked);
   each('Range', 'createContextualFragment', args => { args[0] = fragment(args[0], {}); });
   each('Node Element Document DocumentFragment CharacterData Range', 'appendChild insertBefore replaceChild append prepend before after replaceWith replaceChildren moveBefore insertAdjacentElement insertNode surroundContents importNode adoptNode', insert, frames);
-  const native = of('Document').write;
+  const native = proto('Document').write;
   const after = (result, args, doc) => {
     rest += args.rest;
     queueMicrotask(() => flush(native, doc));
@@ -210,7 +188,7 @@ const realm = win => {
   each('Document', 'close', (args, doc) => flush(native, doc));
   each('Document', 'cookie', ([text]) => { const [, name, value] = /^\s*([^=;]*?)\s*=\s*([^;]*)/.exec(text) || []; return cookie(name, value) && nothing; });
   each('CookieStore', 'set', ([name, value]) => cookie(name.name || name, name.value || value) && (() => Promise.resolve()));
-  each('Storage', 'setItem', ([name]) => key(name) && nothing);
+  each('Storage', 'setItem', ([name]) => kept('#' + name) && nothing);
   each('CSSStyleSheet CSSGroupingRule', 'insertRule addRule replace replaceSync', args => args.forEach((one, at) => { if (typeof one === 'string') args[at] = css(one); }));
   each('CSSStyleDeclaration', 'cssText setProperty', args => args.forEach((one, at) => { args[at] = one && css(one); }));
   patch(win, 'FontFace', args => { if (typeof args[1] === 'string') args[1] = css(args[1]); });
@@ -247,7 +225,7 @@ Object.defineProperty(window, 'consentry:' + dataset.gate, { value: bridge, conf
 
 const sweep = () => {
   for (const name of ['localStorage', 'sessionStorage']) try {
-    for (const one of Object.keys(window[name])) if (key(one)) window[name].removeItem(one);
+    for (const one of Object.keys(window[name])) if (kept('#' + one)) window[name].removeItem(one);
   } catch (_) { /* Not allowed here. */ }
 };
 sweep();

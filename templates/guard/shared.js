@@ -3,63 +3,42 @@
 let state = { grants: {}, vendors: {} };
 const undeclared = new Set();
 
-// A vendor a line, `!` before one that nobody is offered; then its rules in the order of precedence,
-// each purposes (a letter each) and patterns told apart by how they begin (src/browser/data.rs).
+// `data.rules`: a vendor a line, `!` before one that nobody is offered, then its rules: purposes, a letter
+// each, and a pattern in the shorthand of src/browser/data.rs.
+const short = { '.': '\\.', '*': '[^\n]*', '~': '\n', '?': '([^]*\n)?(', '!': '(?![^]*\n(', '&': '(?=[^]*\n(', '%': '\\.((com?|net?|org?)\\.[a-z][a-z]|[^./]+)' };
 const vendors = data.rules.split('\n').map(line => {
   const [id, ...rules] = line.split(';'), vendor = id.replace('!', '');
   if (id !== vendor) undeclared.add(vendor);
-  return [vendor, rules.map(text => {
-    const [letters, ...patterns] = text.split(' ');
-    const rule = { needs: [...letters].map(letter => data.purposes[letter.charCodeAt() - 65]) };
-    for (const pattern of patterns) {
-      const kind = pattern[0], path = /[*/]/.test(kind);
-      (rule[path ? '/' : kind] ||= []).push(path || kind === '.' ? pattern : pattern.slice(1));
-    }
-    return rule;
+  return [vendor, rules.map(rule => {
+    const [, letters, pattern] = /^([A-~]+)(.*)/.exec(rule);
+    const place = /^[@#]/.test(pattern) ? '' : '[^@#/]*';
+    return ['^' + place + pattern.replace(/[.*~?!&%]/g, it => short[it]), [...letters].map(letter => data.purposes[letter.charCodeAt() - 65])];
   })];
 });
-
-// A star is any run of characters. The earliest place for a piece is never worse than a later one.
-const like = (pattern, text) => {
-  const [first, ...rest] = pattern.split('*'), last = rest.pop();
-  let at = first.length;
-  return last === undefined ? first === text : text.startsWith(first) && rest.every(piece => {
-    const found = text.indexOf(piece, at);
-    at = found + piece.length;
-    return found >= 0;
-  }) && text.slice(at).endsWith(last);
-};
-const some = (patterns, texts) => patterns.some(pattern => texts.some(text => like(pattern, text)));
+const any = RegExp(vendors.flatMap(([, rules]) => rules.map(([pattern]) => pattern)).join('|'));
 
 // The first rule of a vendor that matches speaks, and every vendor that has one.
+const find = text => any.test(text) ? vendors.flatMap(([vendor, rules]) => {
+  const rule = rules.find(([pattern]) => RegExp(pattern).test(text));
+  return rule ? [[vendor, rule[1]]] : [];
+}) : [];
 const needs = address => {
   let url;
   try { url = new URL(address, self.document ? document.baseURI : location); } catch (_) { return null; }
-  if (!url.hostname) return null;
-  const host = '.' + url.hostname.replace(/\.+$/, '').replace(/\.localhost$/, '');
-  const path = [unescape(url.pathname).replace(/\/\/+/g, '/')];
-  const query = [...url.searchParams].map(pair => pair.join('='));
-  const named = name => [host, host.replace(/\.[^.]*$/, '.*'), host.replace(/\.(com?|net?|org?)\.\w\w$/, '.*')].some(it => it.endsWith(name));
-  const hits = [];
-  for (const [vendor, rules] of vendors) {
-    const rule = rules.find(rule => (rule['.'] || rule['/'] || rule['&'])
-      && (!rule['.'] || rule['.'].some(named))
-      && (!rule['/'] || some(rule['/'], path))
-      && (!rule['?'] || some(rule['?'], query))
-      && (!rule['&'] || rule['&'].every(pattern => some([pattern], query)))
-      && !(rule['!'] && some(rule['!'], query)));
-    if (rule) hits.push([vendor, rule.needs]);
-  }
+  const host = url.hostname.replace(/\.+$/, '').replace(/\.localhost$/, '');
+  const hits = host ? find(['.' + host + unescape(url.pathname).replace(/\/\/+/g, '/'), ...[...url.searchParams].map(pair => pair.join('=')), ''].join('\n')) : [];
   return hits[0] ? hits : null;
 };
 
 const policyAllows = (vendor, purposes) => !undeclared.has(vendor)
   && (typeof state.vendors[vendor] === 'boolean' ? state.vendors[vendor] : purposes.every(id => state.grants[id] === true));
+const lacking = hits => (hits || []).filter(hit => !policyAllows(...hit));
 
 // What an address still needs, as markers say it: '' is never. Nothing where it may be loaded.
+const once = new Map();
 const bridge = { held: {} };
 const blocked = address => {
-  const hits = (needs(address) || []).filter(hit => !policyAllows(...hit));
+  const hits = lacking(needs(address));
   for (const [vendor] of hits) bridge.held[vendor] = (bridge.held[vendor] || 0) + 1;
   if (hits[0]) return hits.some(([vendor]) => undeclared.has(vendor)) ? '' : hits.map(([vendor, ids]) => vendor + ':' + ids.join('+')).join(' ');
 };
@@ -71,9 +50,10 @@ const patch = (holder, name, before, after, key) => {
   // What a worker's scope inherits stands further up.
   if (holder === self) while (holder && !Object.hasOwn(holder, name)) holder = Object.getPrototypeOf(holder);
   const own = holder && Object.getOwnPropertyDescriptor(holder, name);
-  if (!own || !own.configurable) return;
-  key = key || (own.set ? 'set' : 'value');
-  const native = own[key];
+  key = key || (own && own.set ? 'set' : 'value');
+  const native = own && own.configurable && own[key];
+  if (!native) return;
+  if (!once.has(name)) once.set(name, native);
   const call = (how, args, target) => {
     let instead;
     try { instead = before && before(args, target); } catch (_) { instead = () => {}; }
@@ -92,9 +72,9 @@ const patch = (holder, name, before, after, key) => {
 // What failed to connect: its events come later, its methods do nothing.
 const dead = (native, target) => {
   const it = Object.setPrototypeOf(new EventTarget, target.prototype);
-  for (const [name, own] of Object.entries(Object.getOwnPropertyDescriptors(native.prototype))) {
-    const value = typeof own.value === 'function' ? () => {} : name === 'readyState' ? native.CLOSED : own.get ? null : own.value;
-    if (name !== 'constructor') Object.defineProperty(it, name, { value, writable: true });
+  for (const name of Object.keys(native.prototype)) {
+    const value = /^(send|close)$/.test(name) ? () => {} : name === 'readyState' ? native.CLOSED : null;
+    if (/[a-z]/.test(name)) Object.defineProperty(it, name, { value, writable: true });
   }
   setTimeout(() => ['error', 'close'].forEach(type => {
     const event = Object.assign(new Event(type), { code: 1006, reason: '' });
@@ -108,7 +88,7 @@ const dead = (native, target) => {
 const blobs = new Map();
 const guarded = ([address, options], guard) => {
   const blob = blobs.get(String(address)), module = options && options.type === 'module';
-  const load = one => (module ? 'import' : 'importScripts') + `(${JSON.stringify(one)});`.replace(...module ? [/[()]/g, ' '] : ['', '']);
+  const load = one => module ? 'import' + JSON.stringify(one) + ';' : 'importScripts(' + JSON.stringify(one) + ');';
   return blob ? URL.createObjectURL(new Blob([load(guard), blob], { type: 'text/javascript' }))
     : /^\s*(data|blob):/i.test(address) ? 'data:text/javascript,' + encodeURIComponent(load(guard) + load(String(address))) : address;
 };

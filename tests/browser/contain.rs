@@ -70,7 +70,7 @@ async fn told(world: &World) -> String {
 
 #[tokio::test]
 async fn with_enforce_an_unclassified_third_party_is_stopped_and_named() {
-    let world = World::gated_with("[gate]\ncontainment = \"enforce\"\n", &[("hosts.toml", HOSTS.to_owned())]).await;
+    let world = World::gated_with("[gate]\ncontainment = \"enforce\"\n", &[("hosts.toml", HOSTS)]).await;
     let mut report = Report::new("containment, enforced");
     world.origin.put("/late", page());
     let browser_page = world.browser.owner().page(Script::On).await;
@@ -108,7 +108,7 @@ async fn with_enforce_an_unclassified_third_party_is_stopped_and_named() {
 
 #[tokio::test]
 async fn with_report_it_is_let_through_and_named() {
-    let world = World::gated_with("", &[("hosts.toml", HOSTS.to_owned())]).await;
+    let world = World::gated_with("", &[("hosts.toml", HOSTS)]).await;
     let mut report = Report::new("containment, reported");
     world.origin.put("/late", page());
     let browser_page = world.browser.owner().page(Script::On).await;

@@ -31,13 +31,14 @@ impl Gate {
 
     /// The same with more in its `consentry.toml`, and these files (path, text) laid over the
     /// policies inside the binary.
-    pub(crate) async fn start_with(upstream: u16, settings: &str, policies: &[(&str, String)]) -> Self {
+    pub(crate) async fn start_with(upstream: u16, settings: &str, policies: &[(&str, &str)]) -> Self {
         let (port, admin) = (free_port(), free_port());
         let data = tempfile::tempdir().expect("the temporary folder is writable");
         let config = data.path().join("consentry.toml");
         // All visitors of a test come from one address.
         let folder = data.path().join("policies");
         std::fs::create_dir(&folder).expect("just made");
+        std::fs::create_dir(folder.join("vendors")).expect("just made");
         for (name, text) in policies {
             std::fs::write(folder.join(name), text).expect("just made");
         }

@@ -7,6 +7,7 @@
 mod cdp;
 mod forms;
 mod gate;
+mod guard;
 mod hand;
 mod origin;
 mod recorder;

@@ -113,7 +113,7 @@ async fn callbacks_are_answered_at_once_and_only_once() {
 #[tokio::test]
 async fn an_operator_may_let_early_events_go() {
     let default = include_str!("../../policies/default.toml").replace("\"deliver\"", "\"drop\"");
-    let world = World::gated_with("", &[("default.toml", default)]).await;
+    let world = World::gated_with("", &[("default.toml", default.as_str())]).await;
     let mut report = Report::new("stand-ins, dropped");
     let visitor = world.browser.visitor().await;
     let page = visitor.page(Script::On).await;
