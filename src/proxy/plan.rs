@@ -67,6 +67,8 @@ pub(super) fn of(
         None => return Plan::Pass,
         Some(kind) => match html::Kind::of(&kind.essence) {
             Some(html::Kind::Html) => Kind::Said(kind.to_string()),
+            // What asks for a part of it is no browser that shows it.
+            Some(html::Kind::Xml) if head.status == StatusCode::PARTIAL_CONTENT && !asked.page => return Plan::Pass,
             Some(html::Kind::Xml) if is_shown(asked, request) => Kind::Said(kind.to_string()),
             Some(html::Kind::Xml) => return Plan::Pass,
             Some(html::Kind::Css) => Kind::Sheet(kind.to_string()),

@@ -12,6 +12,7 @@
 mod documents;
 mod oracle;
 mod world;
+mod xml;
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use consentry::{
-    html::{Gate, GateError, Limits, Page, PageReport, SheetGate},
+    html::{Gate, GateError, Limits, Page, PageReport, SheetGate, XmlGate},
     policy::{Policy, Sources},
 };
 
@@ -32,7 +32,26 @@ pub(crate) fn gate(page: &[u8], grant: Grant) -> Result<(Vec<u8>, PageReport), G
     gate_in_chunks(page, grant, usize::MAX)
 }
 
-fn about(grant: Grant) -> Arc<Page> {
+/// Gates a page in chunks.
+pub(crate) fn gate_in_chunks(page: &[u8], grant: Grant, size: usize) -> Result<(Vec<u8>, PageReport), GateError> {
+    let mut gate = Gate::new(page_for(grant), limits());
+    let mut out = Vec::new();
+    for chunk in page.chunks(size) {
+        gate.write(chunk, &mut out)?;
+    }
+    gate.end(&mut out)?;
+    Ok((out, gate.report().clone()))
+}
+
+/// Gates a document in XML, in chunks. What was sent before an error is told, too.
+pub(crate) fn gate_xml(document: &[u8], grant: Grant, size: usize) -> (Vec<u8>, Result<PageReport, GateError>) {
+    let mut gate = XmlGate::new(page_for(grant), limits());
+    let mut out = Vec::new();
+    let result = document.chunks(size).try_for_each(|chunk| gate.write(chunk, &mut out)).and_then(|()| gate.end(&mut out));
+    (out, result.map(|()| gate.report().clone()))
+}
+
+fn page_for(grant: Grant) -> Arc<Page> {
     static NOTHING: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(true)));
     static NOTHING_KNOWN: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(false)));
     let policy = match grant {
@@ -53,19 +72,9 @@ fn about(grant: Grant) -> Arc<Page> {
     })
 }
 
-/// Gates a page in chunks.
-pub(crate) fn gate_in_chunks(page: &[u8], grant: Grant, size: usize) -> Result<(Vec<u8>, PageReport), GateError> {
-    let mut gate = Gate::new(
-        about(grant),
-        // Small, so that documents of a few hundred bytes reach the limits.
-        Limits { hold_bytes_max: 256, ..Limits::default() },
-    );
-    let mut out = Vec::new();
-    for chunk in page.chunks(size) {
-        gate.write(chunk, &mut out)?;
-    }
-    gate.end(&mut out)?;
-    Ok((out, gate.report().clone()))
+/// Small, so that documents of a few hundred bytes reach the limits.
+fn limits() -> Limits {
+    Limits { hold_bytes_max: 256, ..Limits::default() }
 }
 
 /// Takes everything the gate inserts out of a page again.
@@ -79,7 +88,7 @@ pub(crate) fn unmark(page: &[u8]) -> Vec<u8> {
         undone.push_str(&rest[..at]);
         let value = &rest[at + marker.len()..];
         rest = &value[value.find('"').expect("a marker is quoted") + 1..];
-        if ["<script", "<style"].iter().any(|tag| undone.to_ascii_lowercase().ends_with(tag)) {
+        if ["<script", "<style", ":script", ":style"].iter().any(|tag| undone.to_ascii_lowercase().ends_with(tag)) {
             rest = rest.strip_prefix(" type=\"text/plain\"").unwrap_or(rest);
         }
     }
@@ -102,7 +111,7 @@ fn without_schemes(text: &str) -> String {
 
 /// Gates a style sheet in chunks.
 pub(crate) fn gate_sheet(css: &str, grant: Grant, size: usize) -> (String, PageReport) {
-    let mut gate = SheetGate::new(about(grant), Limits::default(), encoding_rs::UTF_8);
+    let mut gate = SheetGate::new(page_for(grant), Limits::default(), encoding_rs::UTF_8);
     let mut out = Vec::new();
     for chunk in css.as_bytes().chunks(size) {
         gate.write(chunk, &mut out).expect("a sheet is read to its end");

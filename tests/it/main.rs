@@ -2,6 +2,7 @@
 
 mod commands;
 mod decision;
+mod documents;
 mod harness;
 mod house;
 mod pages;

@@ -149,7 +149,7 @@ async fn every_coding_is_read_and_sent_on_compressed() {
 }
 
 #[tokio::test]
-async fn a_charset_that_cannot_be_read_is_refused_and_a_bomb_is_defused() {
+async fn a_bomb_is_defused() {
     let bomb = {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         for _ in 0..512 {
@@ -157,13 +157,9 @@ async fn a_charset_that_cannot_be_read_is_refused_and_a_bomb_is_defused() {
         }
         encoder.finish().expect("memory")
     };
-    let upstream = Upstream::start(move |got| match got.path() {
-        "/utf16" => respond("200 OK", &[("content-type", "text/html; charset=utf-16le")], b"<\0s\0c\0r\0i\0p\0t\0>\0"),
-        _ => respond("200 OK", &[("content-type", "text/html"), ("content-encoding", "gzip")], &bomb),
-    })
-    .await;
+    let upstream =
+        Upstream::start(move |_| respond("200 OK", &[("content-type", "text/html"), ("content-encoding", "gzip")], &bomb)).await;
     let gate = Gate::start(&upstream).await;
-    assert_eq!(gate.get("/utf16", &DOCUMENT).await.status, 502);
     let answer = gate.get("/bomb", &DOCUMENT).await;
     assert!(answer.status == 502 || !answer.whole, "cut visibly");
     assert!(answer.body.len() < 400 << 20);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use encoding_rs::Decoder;
+use encoding_rs::{CoderResult, Decoder};
 
 use super::super::{Gate, GateError, Limits, Page, PageReport, SheetGate, charset::Charset, sniff::Kind, xml::XmlGate};
 
@@ -67,11 +67,16 @@ impl Transcoder {
 
     /// Appends the next bytes to `text`; `last` if none follow.
     pub(super) fn write(&mut self, bytes: &[u8], last: bool, text: &mut Vec<u8>) {
-        // Only an end that was told before makes the decoder's bound overflow, and then there is no text.
-        let room = self.0.max_utf8_buffer_length(bytes.len()).unwrap_or_default();
-        let from = text.len();
-        text.resize(from + room, 0);
-        let (_, _, written, _) = self.0.decode_to_utf8(bytes, &mut text[from..], last);
-        text.truncate(from + written);
+        let mut rest = bytes;
+        loop {
+            let from = text.len();
+            text.resize(from + rest.len() * 3 + 16, 0);
+            let (result, read, written, _) = self.0.decode_to_utf8(rest, &mut text[from..], last);
+            text.truncate(from + written);
+            rest = &rest[read..];
+            if result == CoderResult::InputEmpty {
+                return;
+            }
+        }
     }
 }

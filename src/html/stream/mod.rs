@@ -118,6 +118,7 @@ where
         transcoder: None,
         engine: None,
         fault: None,
+        paused: false,
         encoder: Encoder::new(answer).map_err(BodyError::Encode)?,
         out: Vec::new(),
         unflushed: false,
@@ -154,6 +155,13 @@ where
         body.transcoder = Transcoder::new(kind, charset);
         body.engine = Some(Engine::new(kind, page, limits, charset));
     }
+    // What is wrong at once can still be answered with an error page.
+    body.gate_plain()?;
+    if body.out.is_empty()
+        && let Some(fault) = body.fault.take()
+    {
+        return Err(fault.into());
+    }
     body.on_end = Some(on_end);
     Ok(Gated { body, content_encoding: answer.name(), content_type })
 }
@@ -179,6 +187,8 @@ pub struct GatedBody<B> {
     engine: Option<Engine>,
     /// What ends the body once everything before it is sent.
     fault: Option<BodyError>,
+    /// Whether there was a moment for that to leave.
+    paused: bool,
     encoder: Encoder,
     out: Vec<u8>,
     /// Whether the encoder may hold something back.
@@ -227,6 +237,11 @@ where
             self.gate_plain()?;
             if self.out.len() >= FRAME_BYTES || self.fault.is_some() && !self.out.is_empty() {
                 return Poll::Ready(Ok(Some(self.take_out())));
+            }
+            if self.fault.is_some() && !std::mem::replace(&mut self.paused, true) {
+                // Servers write out what they have when there is nothing more, and drop it on an error.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if let Some(fault) = self.fault.take() {
                 return Poll::Ready(Err(fault));

@@ -236,7 +236,7 @@ async fn trailers_are_dropped_and_leaving_is_told() {
 
     let (gated, seen) = start(Pieces::of([PAGE.as_bytes()]), head).await;
     drop(gated);
-    assert_eq!(*seen.lock().expect("no panic"), ["0 held, Left"]);
+    assert_eq!(*seen.lock().expect("no panic"), ["1 held, Left"]);
 }
 
 #[test]

@@ -27,11 +27,10 @@ pub(super) enum Piece {
 }
 
 impl Piece {
-    pub(super) fn start(&self) -> usize {
+    /// Where it stands.
+    pub(super) fn range(&self) -> &Range<usize> {
         match self {
-            Self::Text(at) | Self::Cdata(at) | Self::Start(at) | Self::End(at) | Self::Instruction(at) | Self::Doctype(at) => {
-                at.start
-            }
+            Self::Text(at) | Self::Cdata(at) | Self::Start(at) | Self::End(at) | Self::Instruction(at) | Self::Doctype(at) => at,
         }
     }
 }
@@ -128,7 +127,7 @@ impl Framer {
                         return Ok(Some(Piece::Cdata(scanned..scanned + last)));
                     }
                     self.scanned = scanned.max(end.saturating_sub(2));
-                    return Ok((self.scanned > scanned).then(|| Piece::Cdata(scanned..self.scanned)));
+                    return Ok((self.scanned > scanned).then_some(Piece::Cdata(scanned..self.scanned)));
                 }
                 Mode::Start(parser) => whole(parser.feed(rest)).map(Piece::Start),
                 Mode::End => whole(memchr::memchr(b'>', rest)).map(Piece::End),
@@ -137,31 +136,16 @@ impl Framer {
                 Mode::Doctype => super::doctype::end(view.get(at..end)).map(|length| Piece::Doctype(at..at + length)),
             };
             let max = if matches!(self.mode, Mode::Doctype) { DOCTYPE_BYTES_MAX } else { self.piece_bytes_max };
-            let piece_end = match &piece {
-                Some(
-                    Piece::Start(range)
-                    | Piece::End(range)
-                    | Piece::Instruction(range)
-                    | Piece::Doctype(range)
-                    | Piece::Text(range)
-                    | Piece::Cdata(range),
-                ) => range.end,
-                None => end,
-            };
+            let piece_end = piece.as_ref().map_or(end, |piece| piece.range().end);
             // By its length and not by how it arrived.
             if piece_end - at > max {
                 return Err(XmlError::Piece { at, max });
             }
-            match piece {
-                Some(piece) => {
-                    self.next_from(piece_end);
-                    return Ok(Some(piece));
-                }
-                None => {
-                    self.scanned = end;
-                    return Ok(None);
-                }
+            match &piece {
+                Some(_) => self.next_from(piece_end),
+                None => self.scanned = end,
             }
+            return Ok(piece);
         }
     }
 

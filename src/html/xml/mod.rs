@@ -142,16 +142,18 @@ impl XmlGate {
 
     fn step(&mut self, out: &mut Vec<u8>) -> Result<(), GateError> {
         let (result, limit) = loop {
-            let piece = match self.framer.next(self.window.view()) {
-                Ok(Some(piece)) => piece,
-                Ok(None) => break (self.reader.advance(self.framer.safe()), self.framer.safe()),
+            let (piece, safe) = match self.framer.next(self.window.view()) {
+                Ok(Some(piece)) => (piece.clone(), piece.range().start),
+                Ok(None) => break (Ok(()), self.framer.safe()),
                 Err(fault) => break (Err(fault.into()), self.framer.safe()),
             };
-            let start = piece.start();
-            if let Err(fault) = self.reader.take(self.window.view(), piece) {
-                break (Err(fault), start);
+            let view = self.window.view();
+            if let Err(fault) = self.reader.advance(safe).and_then(|()| self.reader.take(view, piece)) {
+                break (Err(fault), safe);
             }
         };
+        // As if the bytes had arrived one by one, also where it ends in an error.
+        let result = result.and(self.reader.advance(limit));
         let limit = self.reader.hold().map_or(limit, |hold| limit.min(hold));
         self.window.emit(limit, &mut self.reader.findings.patches, out);
         self.window.forget(usize::MAX);

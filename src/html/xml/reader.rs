@@ -89,10 +89,10 @@ impl Reader {
 
     /// No piece begins before `safe` any more.
     pub(super) fn advance(&mut self, safe: usize) -> Result<(), GateError> {
-        let limits = Arc::clone(&self.walker.ctx.limits);
+        let hold_bytes_max = self.walker.ctx.limits.hold_bytes_max;
         for index in 0..self.scripts.len() {
             let script = &self.scripts[index];
-            if script.progress == Progress::Waiting && safe > script.content + limits.hold_bytes_max {
+            if script.progress == Progress::Waiting && safe > script.content + hold_bytes_max {
                 self.overflow(index)?;
             }
         }
