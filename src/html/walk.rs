@@ -162,18 +162,26 @@ impl Walker {
         }
         match tag {
             // In foreign content it is an element like any other.
-            Tag::Noscript if !start.foreign => self.push(&element, Awaits::Noscript),
+            Tag::Noscript if !start.foreign => {
+                self.element(&element, findings)?;
+                self.push(&element, Awaits::Noscript);
+            }
             Tag::Plaintext if start.inside.any() => return Err(GateError::Ambiguous { at: start.span.start }),
             Tag::Base => {
+                self.element(&element, findings)?;
                 if !inert {
                     self.base(&element);
                 }
             }
             Tag::Style => self.styles(&element, findings)?,
             Tag::Script => self.script(&element, findings)?,
-            Tag::Meta if self.amend_policy(&element, findings) => {}
             Tag::Amp => self.amp(&element, findings)?,
-            _ => drop(self.element(&element, findings)?),
+            _ => {
+                if tag == Tag::Meta {
+                    self.amend_policy(&element, findings);
+                }
+                self.element(&element, findings)?;
+            }
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ fn corpus_pages_with_broken_bytes_keep_every_property() {
 proptest! {
     // For a hunt: 100,000 and a quarter of an hour.
     #![proptest_config(ProptestConfig {
-        cases: 15_000,
+        cases: 1_500,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -88,8 +88,7 @@ pub(crate) fn unmark(page: &[u8]) -> Vec<u8> {
         undone.push_str(&rest[..at]);
         let value = &rest[at + marker.len()..];
         rest = &value[value.find('"').expect("a marker is quoted") + 1..];
-        let tag = undone.to_ascii_lowercase();
-        if ["<script", "<style"].iter().any(|name| tag.ends_with(name)) || undone.ends_with(":script") {
+        if ["<script", "<style", ":script", ":style"].iter().any(|tag| undone.to_ascii_lowercase().ends_with(tag)) {
             rest = rest.strip_prefix(" type=\"text/plain\"").unwrap_or(rest);
         }
     }

@@ -147,17 +147,17 @@ impl XmlGate {
                 Ok(None) => break (Ok(()), self.framer.safe()),
                 Err(fault) => break (Err(fault.into()), self.framer.safe()),
             };
-            let taken = self.reader.advance(safe).and_then(|()| self.reader.take(self.window.view(), piece));
-            if let Err(fault) = taken {
+            let view = self.window.view();
+            if let Err(fault) = self.reader.advance(safe).and_then(|()| self.reader.take(view, piece)) {
                 break (Err(fault), safe);
             }
         };
         // As if the bytes had arrived one by one, also where it ends in an error.
-        let advanced = self.reader.advance(limit);
+        let result = result.and(self.reader.advance(limit));
         let limit = self.reader.hold().map_or(limit, |hold| limit.min(hold));
         self.window.emit(limit, &mut self.reader.findings.patches, out);
         self.window.forget(usize::MAX);
-        result.and(advanced)
+        result
     }
 }
 
