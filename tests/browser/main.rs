@@ -19,6 +19,7 @@ mod choice;
 mod control;
 mod hardened;
 mod hints;
+mod hostile;
 mod journey;
 mod noscript;
 mod order;

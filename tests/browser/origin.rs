@@ -22,6 +22,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use crate::recorder::{neutral, tag};
+
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Every page of the site was last changed then.
 const CHANGED: &str = "Mon, 02 Nov 2026 10:00:00 GMT";
@@ -36,6 +38,8 @@ pub(crate) struct Origin {
 struct Site {
     manner: Manner,
     pages: Mutex<HashMap<String, Doc>>,
+    raw: Mutex<HashMap<String, Raw>>,
+    tags: Mutex<HashMap<String, usize>>,
     asked: Mutex<Vec<Asked>>,
     nonces: AtomicU64,
 }
@@ -80,6 +84,17 @@ pub(crate) struct Doc {
     pub(crate) headers: Vec<(&'static str, &'static str)>,
 }
 
+/// Anything the site serves, byte by byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    /// Its status.
+    pub(crate) status: u16,
+    /// Its header fields, all of them but `Cache-Control`, which forbids storing where none is given.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Its body.
+    pub(crate) body: Vec<u8>,
+}
+
 /// A request that reached the site.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
@@ -100,7 +115,14 @@ impl Origin {
     pub(crate) async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let site = Arc::new(Site { manner, pages: Mutex::default(), asked: Mutex::default(), nonces: AtomicU64::new(0x5EED) });
+        let site = Arc::new(Site {
+            manner,
+            pages: Mutex::default(),
+            raw: Mutex::default(),
+            tags: Mutex::default(),
+            asked: Mutex::default(),
+            nonces: AtomicU64::new(0x5EED),
+        });
         let shared = Arc::clone(&site);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -118,6 +140,16 @@ impl Origin {
     /// Puts a page there.
     pub(crate) fn put(&self, path: &str, doc: Doc) {
         self.site.pages.lock().expect("no holder panics").insert(path.to_owned(), doc);
+    }
+
+    /// Puts a file there.
+    pub(crate) fn put_raw(&self, path: &str, raw: Raw) {
+        self.site.raw.lock().expect("no holder panics").insert(path.to_owned(), raw);
+    }
+
+    /// How many requests had this id in their query.
+    pub(crate) fn tagged(&self, id: &str) -> usize {
+        self.site.tags.lock().expect("no holder panics").get(id).copied().unwrap_or_default()
     }
 
     /// Every request so far.
@@ -146,6 +178,21 @@ impl Doc {
     }
 }
 
+// === impl Raw ===
+
+impl Raw {
+    fn answer(self) -> Response<Full<Bytes>> {
+        let mut resp = Response::builder().status(self.status);
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cache-control")) {
+            resp = resp.header(header::CACHE_CONTROL, "no-store");
+        }
+        for (name, value) in &self.headers {
+            resp = resp.header(name, value);
+        }
+        resp.body(Full::new(Bytes::from(self.body))).expect("a case's header fields are header fields")
+    }
+}
+
 // === impl Site ===
 
 impl Site {
@@ -154,10 +201,18 @@ impl Site {
         let _ = Limited::new(body, BODY_BYTES_MAX).collect().await; // What is posted does not matter, that it is does.
         let path = head.uri.path().to_owned();
         let doc = self.pages.lock().expect("no holder panics").get(&path).cloned();
-        let resp = match doc {
-            Some(doc) => self.page(&path, doc, &head.headers),
-            None => plain(StatusCode::NOT_FOUND),
+        let raw = self.raw.lock().expect("no holder panics").get(&path).cloned();
+        let id = head.uri.query().and_then(tag);
+        let resp = match (doc, raw, &id) {
+            (Some(doc), ..) => self.page(&path, doc, &head.headers),
+            (None, Some(raw), _) => raw.answer(),
+            // The target of a hostile case.
+            (None, None, Some(_)) => neutral(&head.headers),
+            (None, None, None) => plain(StatusCode::NOT_FOUND),
         };
+        if let Some(id) = id {
+            *self.tags.lock().expect("no holder panics").entry(id).or_default() += 1;
+        }
         self.asked.lock().expect("no holder panics").push(Asked {
             method: head.method,
             path,

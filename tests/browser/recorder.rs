@@ -2,6 +2,7 @@
 //! plays the vendors' scripts and writes down whatever reaches it. Not the site: that is `origin.rs`.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     sync::{
         Arc, Mutex,
@@ -45,6 +46,7 @@ struct World {
     played: Played,
     extras: Mutex<Vec<Extra>>,
     heard: Mutex<Vec<Heard>>,
+    tags: Mutex<HashMap<String, usize>>,
     greeted: Mutex<Vec<String>>,
     answering: AtomicUsize,
     last: Mutex<Instant>,
@@ -100,6 +102,7 @@ impl Recorder {
             played: forms::played(),
             extras: Mutex::default(),
             heard: Mutex::default(),
+            tags: Mutex::default(),
             greeted: Mutex::default(),
             answering: AtomicUsize::new(0),
             last: Mutex::new(Instant::now()),
@@ -123,6 +126,11 @@ impl Recorder {
     /// Every request so far, in the order of arrival.
     pub(crate) fn heard(&self) -> Vec<Heard> {
         self.world.heard.lock().expect("no holder panics").clone()
+    }
+
+    /// How many requests had this id in their query.
+    pub(crate) fn tagged(&self, id: &str) -> usize {
+        self.world.tags.lock().expect("no holder panics").get(id).copied().unwrap_or_default()
     }
 
     /// Every host to which a connection was opened, with or without a request: a preconnect also tells.
@@ -248,7 +256,14 @@ impl World {
             referer: field(&head.headers, "referer").to_owned(),
             body: String::from_utf8_lossy(&body).into_owned(),
         };
-        let (kind, content, delay) = self.content(&mut heard, &head.headers);
+        let (kind, content, delay) = match tag(&heard.query) {
+            Some(id) if heard.method != Method::OPTIONS => {
+                *self.tags.lock().expect("no holder panics").entry(id).or_default() += 1;
+                let (kind, content) = by_destination(&head.headers);
+                (kind, content.to_vec(), Duration::ZERO)
+            }
+            _ => self.content(&mut heard, &head.headers),
+        };
         let resp = dress(&head.headers, kind, content);
         self.heard.lock().expect("no holder panics").push(heard);
         tokio::time::sleep(delay).await;
@@ -286,6 +301,39 @@ impl World {
             }
             _ => ("", Vec::new(), Duration::ZERO),
         }
+    }
+}
+
+/// The id of a hostile case in a query: such an address gets an answer of the right kind that does nothing.
+pub(crate) fn tag(query: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "hc").map(|(_, id)| id.into_owned())
+}
+
+/// The answer to a case's request, from the site.
+pub(crate) fn neutral(asked: &HeaderMap) -> Response<Full<Bytes>> {
+    let (kind, content) = by_destination(asked);
+    let mut resp = dress(asked, kind, content.to_vec());
+    resp.headers_mut().remove(header::SET_COOKIE);
+    resp
+}
+
+fn by_destination(asked: &HeaderMap) -> (&'static str, &'static [u8]) {
+    let accept = field(asked, "accept");
+    match field(asked, "sec-fetch-dest") {
+        "script" | "worker" | "sharedworker" | "serviceworker" | "audioworklet" | "paintworklet" => ("text/javascript", b";"),
+        "style" => ("text/css", b".case{}"),
+        "iframe" | "frame" | "document" | "embed" | "object" => ("text/html", b"<!doctype html><title>Elsewhere</title>"),
+        "image" => ("image/gif", PIXEL),
+        "font" => ("font/woff2", b"wOF2"),
+        "audio" => ("audio/wav", b"RIFF"),
+        "video" => ("video/mp4", b"ftyp"),
+        "track" => ("text/vtt", b"WEBVTT\n"),
+        "manifest" => ("application/manifest+json", b"{}"),
+        // A browser tells plain hosts no destination, but what it would like to get.
+        _ if accept.starts_with("image/") => ("image/gif", PIXEL),
+        _ if accept.starts_with("text/css") => ("text/css", b".case{}"),
+        _ if accept.starts_with("text/html") => ("text/html", b"<!doctype html><title>Elsewhere</title>"),
+        _ => ("", b""),
     }
 }
 

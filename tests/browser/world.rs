@@ -48,6 +48,13 @@ impl World {
         world
     }
 
+    /// The same with a gate that is set up otherwise.
+    pub(crate) async fn gated_with(settings: &str) -> Self {
+        let mut world = Self::bare(Manner::default()).await;
+        world.gate = Some(Gate::start_with(world.origin.port, settings).await);
+        world
+    }
+
     /// The address of a page without the gate.
     pub(crate) fn direct(&self, path: &str) -> String {
         site_at(self.origin.port, path)
