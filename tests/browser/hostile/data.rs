@@ -125,7 +125,7 @@ pub(super) struct Case {
     /// Whether it fires in the open page once everything is accepted. Otherwise: from the next page on.
     #[serde(default = "yes")]
     pub(super) released: bool,
-    /// How often it fires on a page view at most; 0 where the browser decides.
+    /// How often it fires on a page view; 0 where the browser decides.
     #[serde(default = "once")]
     pub(super) count: usize,
     /// Whether each vendor needs a page for itself.

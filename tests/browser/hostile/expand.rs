@@ -78,7 +78,7 @@ fn spelled(url: &str, how: &str) -> String {
         "backslash" => format!("https:\\\\{host}\\{}", rest.trim_start_matches('/')),
         "noslash" => format!("https:{host}{rest}"),
         "slashes" => format!("https:////{host}{rest}"),
-        "user" => format!("https://www.shop.localhost:pw@{host}{rest}"),
+        "user" => format!("https://:@{host}{rest}"),
         "port" => format!("https://{host}:443{rest}"),
         "dot" => format!("https://{host}.{rest}"),
         "percent" => format!("https://{}{rest}", host.bytes().map(|b| format!("%{b:02x}")).collect::<String>()),

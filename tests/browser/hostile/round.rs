@@ -144,6 +144,12 @@ impl Round<'_> {
                 Err(fault) => faults.push(format!("{}: {fault}", unit.name())),
             }
             let complaints: Vec<String> = page.complaints().into_iter().filter(|text| is_own(text)).collect();
+            if self.state == State::Control {
+                // A case whose own code is wrong shows nothing.
+                let wrong = ["SyntaxError", "ReferenceError", "TypeError", "Error: "];
+                let thrown = complaints.iter().filter(|text| wrong.iter().any(|kind| text.contains(kind)));
+                faults.extend(thrown.map(|text| format!("{}: {text}", unit.name())));
+            }
             if !complaints.is_empty() {
                 outcome.lock().expect("no holder panics").complaints.insert(at, complaints);
             }
@@ -226,7 +232,7 @@ impl Round<'_> {
             return tokio::time::sleep(SILENCE).await;
         }
         let firing: Vec<&&Instance> = due.iter().filter(|instance| self.must(&unit.case, instance) == Must::Fire).collect();
-        while firing.iter().any(|instance| self.count(unit, instance) == 0) && start.elapsed() < FIRE_TIMEOUT {
+        while firing.iter().any(|instance| self.count(unit, instance) < unit.case.count.max(1)) && start.elapsed() < FIRE_TIMEOUT {
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
         if firing.len() < due.len() {
@@ -247,14 +253,16 @@ impl Round<'_> {
     pub(super) async fn judge(&self, units: &[Unit], outcome: &Outcome, report: &mut Report) {
         for (unit, seen) in units.iter().zip(&outcome.seen) {
             // One line a case and fault: a ring that is missing makes hundreds of them.
-            let (mut leaks, mut missing, mut many) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut leaks, mut missing, mut uneven) = (Vec::new(), Vec::new(), Vec::new());
             for (instance, &seen) in unit.instances.iter().zip(seen) {
                 let which = format!("{} {:?}", instance.vendor, instance.time);
                 report.looked_at(1);
                 match self.must(&unit.case, instance) {
                     Must::Silence if seen > 0 => leaks.push(which),
                     Must::Fire if seen == 0 => missing.push(which),
-                    Must::Fire if unit.case.count > 0 && seen > unit.case.count => many.push(format!("{which} {seen} times")),
+                    Must::Fire if unit.case.count > 0 && seen != unit.case.count => {
+                        uneven.push(format!("{which} {seen} times and not {}", unit.case.count));
+                    }
                     _ => {}
                 }
             }
@@ -265,8 +273,8 @@ impl Round<'_> {
             if !missing.is_empty() {
                 report.unfired(&place, format_args!("never: {}", missing.join(", ")));
             }
-            if !many.is_empty() {
-                report.unfired(&place, format_args!("too often: {}", many.join(", ")));
+            if !uneven.is_empty() {
+                report.unfired(&place, format_args!("unlike the control: {}", uneven.join(", ")));
             }
         }
         for (at, complaint) in self.new_complaints(units, outcome).await {
