@@ -44,7 +44,7 @@ pub(super) enum Time {
 }
 
 /// Whether a case is for browsers without scripts.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum NoJs {
     /// It needs scripts.
@@ -128,7 +128,7 @@ pub(super) struct Case {
     /// How often it fires on a page view; 0 where the browser decides.
     #[serde(default = "once")]
     pub(super) count: usize,
-    /// Whether each vendor needs a page for itself.
+    /// Whether it disturbs other cases on its page.
     #[serde(default)]
     pub(super) alone: bool,
 }
@@ -186,7 +186,7 @@ fn parse() -> Vec<Time> {
 pub(super) const FRIEND: &str = "friend";
 /// One that nobody knows.
 pub(super) const STRANGER: &str = "stranger";
-/// So many vendors a case is tried with that names none.
+/// So many vendors a case is tried with that names none, when they fit on one page.
 const VENDORS_EACH: usize = 2;
 
 /// Everybody's addresses.
@@ -207,8 +207,9 @@ pub(super) fn cases() -> Vec<Case> {
         for mut case in file.case {
             case.theme = path.file_stem().and_then(|stem| stem.to_str()).expect("file names here are ASCII").to_owned();
             if case.vendors.is_empty() {
-                case.vendors = known.iter().cycle().skip(turn).take(VENDORS_EACH).cloned().collect();
-                turn = (turn + VENDORS_EACH) % known.len();
+                let each = if case.is_alone() { 1 } else { VENDORS_EACH };
+                case.vendors = known.iter().cycle().skip(turn).take(each).cloned().collect();
+                turn = (turn + each) % known.len();
             }
             let plain = case.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             assert!(plain, "{}: a name is lower case, digits and hyphens", case.name);
@@ -259,7 +260,7 @@ impl Case {
         self.rings.contains(&ring) && self.rings.iter().all(|other| *other == ring || *other == Ring::Containment)
     }
 
-    /// Whether each vendor has a page of its own.
+    /// Whether it needs a page for itself, and for each vendor.
     pub(super) fn is_alone(&self) -> bool {
         self.alone
             || self.doc.is_some()

@@ -49,6 +49,8 @@ impl Scope<'_> {
             "id" => self.id.to_owned(),
             "base" => self.base.to_owned(),
             "vendor" => self.name.to_owned(),
+            // A part of class names and the like, unique on a page.
+            "mark" => self.id.chars().map(|c| if c == '.' { '-' } else { c }).collect(),
             _ => return None,
         };
         Some(parts.fold(value, |value, how| spelled(&value, how)))

@@ -4,18 +4,21 @@
 use std::{collections::BTreeMap, io::Write};
 
 use super::{
-    data::{Case, Expect, File, Time, Vendor},
+    data::{Case, Expect, File, NoJs, Time, Vendor},
     expand::Scope,
 };
-use crate::origin::{Origin, Raw};
+use crate::{
+    cdp::Script,
+    origin::{Origin, Raw},
+};
 
-/// The page of a case, for one vendor or for all that it is tried with.
+/// A page: of one case with one vendor, or of several cases.
 #[derive(Clone, Debug)]
 pub(super) struct Unit {
-    /// The case.
-    pub(super) case: Case,
-    /// Whose addresses are on it.
-    pub(super) vendors: Vec<String>,
+    /// Unique; for messages, and in addresses.
+    pub(super) name: String,
+    /// What is on it.
+    pub(super) cases: Vec<Case>,
     /// What has to be seen.
     pub(super) instances: Vec<Instance>,
 }
@@ -23,27 +26,38 @@ pub(super) struct Unit {
 /// A case with one vendor at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
+    /// Which of the page's cases.
+    pub(super) case: usize,
     /// The vendor.
     pub(super) vendor: String,
     /// The moment.
     pub(super) time: Time,
 }
 
+/// So many cases share a page.
+const CASES_A_PAGE: usize = 6;
 /// How long a script waits that runs later, in milliseconds.
 const LATER_MS: u32 = 60;
 
 /// All pages.
 pub(super) fn units(cases: &[Case]) -> Vec<Unit> {
-    let mut units = Vec::new();
-    for case in cases {
-        let shared: Vec<Vec<String>> =
-            if case.is_alone() { case.vendors.iter().map(|one| vec![one.clone()]).collect() } else { vec![case.vendors.clone()] };
-        for vendors in shared {
-            let instances = vendors
-                .iter()
-                .flat_map(|vendor| case.times.iter().map(|time| Instance { vendor: vendor.clone(), time: *time }))
-                .collect();
-            units.push(Unit { case: case.clone(), vendors, instances });
+    let (alone, shared): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.is_alone());
+    let mut units: Vec<Unit> = alone
+        .into_iter()
+        .flat_map(|case| case.vendors.iter().map(move |vendor| (case, vendor)))
+        .map(|(case, vendor)| {
+            let case = Case { vendors: vec![vendor.clone()], ..case.clone() };
+            Unit::of(format!("{}.{vendor}", case.name), vec![case])
+        })
+        .collect();
+    let mut groups: BTreeMap<(String, NoJs, bool), Vec<Case>> = BTreeMap::new();
+    for case in shared {
+        groups.entry((case.theme.clone(), case.nojs, case.is_benign())).or_default().push(case.clone());
+    }
+    for cases in groups.into_values() {
+        for (number, cases) in cases.chunks(CASES_A_PAGE).enumerate() {
+            let name = format!("{}.{:?}.{number}", cases[0].theme, cases[0].nojs).to_lowercase();
+            units.push(Unit::of(name, cases.to_vec()));
         }
     }
     units
@@ -52,19 +66,34 @@ pub(super) fn units(cases: &[Case]) -> Vec<Unit> {
 // === impl Unit ===
 
 impl Unit {
-    /// For messages, and in addresses.
-    pub(super) fn name(&self) -> String {
-        if self.vendors.len() == 1 { format!("{}.{}", self.case.name, self.vendors[0]) } else { self.case.name.clone() }
+    fn of(name: String, cases: Vec<Case>) -> Self {
+        let instances = cases
+            .iter()
+            .enumerate()
+            .flat_map(|(at, case)| {
+                let times = move |vendor: &String| {
+                    let vendor = vendor.clone();
+                    case.times.iter().map(move |time| Instance { case: at, vendor: vendor.clone(), time: *time })
+                };
+                case.vendors.iter().flat_map(times)
+            })
+            .collect();
+        Self { name, cases, instances }
     }
 
     /// The folder it has in a round, with slashes around.
     pub(super) fn base(&self, round: &str) -> String {
-        format!("/h/{round}/{}/", self.name())
+        format!("/h/{round}/{}/", self.name)
+    }
+
+    /// An instance's case.
+    pub(super) fn case(&self, instance: &Instance) -> &Case {
+        &self.cases[instance.case]
     }
 
     /// The id of an instance in a round.
     pub(super) fn id(&self, instance: &Instance, round: &str) -> String {
-        format!("{round}.{}.{}.{:?}", self.case.name, instance.vendor, instance.time).to_lowercase()
+        format!("{round}.{}.{}.{:?}", self.case(instance).name, instance.vendor, instance.time).to_lowercase()
     }
 
     /// Whether it has an instance at this moment.
@@ -72,49 +101,40 @@ impl Unit {
         self.instances.iter().any(|instance| instance.time == time)
     }
 
+    /// Whether browsers with scripts, or those without, are to see it.
+    pub(super) fn is_for(&self, script: Script) -> bool {
+        let nojs = self.cases[0].nojs;
+        let greeted = self.cases[0].expect == Expect::Greeted;
+        !greeted && if script == Script::On { nojs != NoJs::Only } else { nojs != NoJs::No }
+    }
+
     /// Puts page and files to the site.
     pub(super) fn stock(&self, origin: &Origin, round: &str, vendors: &BTreeMap<String, Vendor>) {
         let base = self.base(round);
-        let case = &self.case;
         let (mut head, mut body) = (String::new(), String::new());
-        for vendor in &self.vendors {
+        let mut whole = None;
+        for instance in &self.instances {
+            let case = self.case(instance);
+            let id = self.id(instance, round);
+            let scope = Scope { vendor: &vendors[&instance.vendor], name: &instance.vendor, id: &id, base: &base };
             // Markup has one moment, whichever it is.
-            let time = case.times[0];
-            let id = self.id(&Instance { vendor: vendor.clone(), time }, round);
-            let scope = Scope { vendor: &vendors[vendor], name: vendor, id: &id, base: &base };
-            head += &scope.expand(&case.head);
-            body += &scope.expand(&case.html);
-            for file in &case.file {
-                put_file(origin, &base, file, &scope);
+            if instance.time == case.times[0] {
+                head += &scope.expand(&case.head);
+                body += &scope.expand(&case.html);
+                for file in &case.file {
+                    put_file(origin, &base, file, &scope);
+                }
+                whole = whole.or(case.doc.as_ref().map(|doc| scope.expand(doc)));
             }
-            if let Some(doc) = &case.doc {
-                origin.put_raw(
-                    &base,
-                    raw(&scope.expand(doc), "text/html; charset=utf-8", &case.headers, case.status, &case.encoding, &scope),
-                );
-                return;
-            }
-        }
-        if !case.js.is_empty() {
-            for instance in &self.instances {
-                let id = self.id(instance, round);
-                let scope = Scope { vendor: &vendors[&instance.vendor], name: &instance.vendor, id: &id, base: &base };
+            if !case.js.is_empty() {
                 body += &script(&scope, &case.js, instance.time);
             }
         }
-        let page = shop(&head, &body);
-        let first = Scope {
-            vendor: &vendors[&self.vendors[0]],
-            name: &self.vendors[0],
-            id: &self.id(&self.instances[0], round),
-            base: &base,
-        };
-        origin.put_raw(&base, raw(&page, "text/html; charset=utf-8", &case.headers, case.status, &case.encoding, &first));
-    }
-
-    /// The cookies it is seen by have these paths.
-    pub(super) fn leaves_cookies(&self) -> bool {
-        self.case.expect == Expect::Cookie
+        let page = whole.unwrap_or_else(|| shop(&head, &body));
+        let (case, first) = (&self.cases[0], &self.instances[0]);
+        let id = self.id(first, round);
+        let scope = Scope { vendor: &vendors[&first.vendor], name: &first.vendor, id: &id, base: &base };
+        origin.put_raw(&base, raw(&page, "text/html; charset=utf-8", &case.headers, case.status, &case.encoding, &scope));
     }
 }
 

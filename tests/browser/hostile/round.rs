@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 
 use super::{
-    data::{Case, Expect, NoJs, Ring, Time, Vendor},
+    data::{Expect, Ring, Time, Vendor},
     pages::{Instance, Unit},
 };
 use crate::{
@@ -80,7 +80,8 @@ pub(super) enum Must {
 
 impl Round<'_> {
     /// What an instance has to do in this round.
-    pub(super) fn must(&self, case: &Case, instance: &Instance) -> Must {
+    pub(super) fn must(&self, unit: &Unit, instance: &Instance) -> Must {
+        let case = unit.case(instance);
         let stopped = case.is_stopped_by(self.rings);
         match self.state {
             State::Control => Must::Fire,
@@ -141,14 +142,14 @@ impl Round<'_> {
             }
             match self.visit(&page, &visitor, unit).await {
                 Ok(seen) => outcome.lock().expect("no holder panics").seen[at] = seen,
-                Err(fault) => faults.push(format!("{}: {fault}", unit.name())),
+                Err(fault) => faults.push(format!("{}: {fault}", &unit.name)),
             }
             let complaints: Vec<String> = page.complaints().into_iter().filter(|text| is_own(text)).collect();
             if self.state == State::Control {
                 // A case whose own code is wrong shows nothing.
                 let wrong = ["SyntaxError", "ReferenceError", "TypeError", "Error: "];
                 let thrown = complaints.iter().filter(|text| wrong.iter().any(|kind| text.contains(kind)));
-                faults.extend(thrown.map(|text| format!("{}: {text}", unit.name())));
+                faults.extend(thrown.map(|text| format!("{}: {text}", &unit.name)));
             }
             if !complaints.is_empty() {
                 outcome.lock().expect("no holder panics").complaints.insert(at, complaints);
@@ -207,13 +208,13 @@ impl Round<'_> {
             self.wait(unit, |time| time == Time::Click).await;
         }
         let mut seen = vec![0; unit.instances.len()];
-        if unit.leaves_cookies() {
+        if unit.cases[0].expect == Expect::Cookie {
             let jar = visitor.cookies().await;
             let here = jar.iter().filter(|cookie| cookie.path == path || cookie.path == path.trim_end_matches('/')).count();
             seen.fill(here.min(1));
         }
-        if unit.case.expect == Expect::Stored {
-            let there = page.eval(&unit.case.stored).await == true;
+        if unit.cases[0].expect == Expect::Stored {
+            let there = page.eval(&unit.cases[0].stored).await == true;
             seen.fill(usize::from(there));
         }
         page.go("about:blank").await?;
@@ -228,11 +229,11 @@ impl Round<'_> {
         if due.is_empty() {
             return;
         }
-        if unit.case.expect == Expect::Stored || unit.leaves_cookies() {
+        if matches!(unit.cases[0].expect, Expect::Stored | Expect::Cookie) {
             return tokio::time::sleep(SILENCE).await;
         }
-        let firing: Vec<&&Instance> = due.iter().filter(|instance| self.must(&unit.case, instance) == Must::Fire).collect();
-        while firing.iter().any(|instance| self.count(unit, instance) < unit.case.count.max(1)) && start.elapsed() < FIRE_TIMEOUT {
+        let firing: Vec<&&Instance> = due.iter().filter(|instance| self.must(unit, instance) == Must::Fire).collect();
+        while firing.iter().any(|instance| self.count(unit, instance) < unit.case(instance).count.max(1)) && start.elapsed() < FIRE_TIMEOUT {
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
         if firing.len() < due.len() {
@@ -242,7 +243,7 @@ impl Round<'_> {
 
     fn count(&self, unit: &Unit, instance: &Instance) -> usize {
         let id = unit.id(instance, self.name);
-        match unit.case.expect {
+        match unit.case(instance).expect {
             Expect::Heard => self.world.recorder.tagged(&id),
             Expect::Origin => self.world.origin.tagged(&id),
             Expect::Greeted | Expect::Cookie | Expect::Stored => 0,
@@ -253,32 +254,34 @@ impl Round<'_> {
     pub(super) async fn judge(&self, units: &[Unit], outcome: &Outcome, report: &mut Report) {
         for (unit, seen) in units.iter().zip(&outcome.seen) {
             // One line a case and fault: a ring that is missing makes hundreds of them.
-            let (mut leaks, mut missing, mut uneven) = (Vec::new(), Vec::new(), Vec::new());
-            for (instance, &seen) in unit.instances.iter().zip(seen) {
-                let which = format!("{} {:?}", instance.vendor, instance.time);
-                report.looked_at(1);
-                match self.must(&unit.case, instance) {
-                    Must::Silence if seen > 0 => leaks.push(which),
-                    Must::Fire if seen == 0 => missing.push(which),
-                    Must::Fire if unit.case.count > 0 && seen != unit.case.count => {
-                        uneven.push(format!("{which} {seen} times and not {}", unit.case.count));
+            for (at, case) in unit.cases.iter().enumerate() {
+                let (mut leaks, mut missing, mut uneven) = (Vec::new(), Vec::new(), Vec::new());
+                for (instance, &seen) in unit.instances.iter().zip(seen).filter(|(instance, _)| instance.case == at) {
+                    let which = format!("{} {:?}", instance.vendor, instance.time);
+                    report.looked_at(1);
+                    match self.must(unit, instance) {
+                        Must::Silence if seen > 0 => leaks.push(which),
+                        Must::Fire if seen == 0 => missing.push(which),
+                        Must::Fire if case.count > 0 && seen != case.count => {
+                            uneven.push(format!("{which} {seen} times and not {}", case.count));
+                        }
+                        _ => {}
                     }
-                    _ => {}
                 }
-            }
-            let place = format!("{}/{} ({}, {:?})", self.name, unit.case.name, unit.case.theme, unit.case.rings);
-            if !leaks.is_empty() {
-                report.leak(&place, leaks.join(", "));
-            }
-            if !missing.is_empty() {
-                report.unfired(&place, format_args!("never: {}", missing.join(", ")));
-            }
-            if !uneven.is_empty() {
-                report.unfired(&place, format_args!("unlike the control: {}", uneven.join(", ")));
+                let place = format!("{}/{} ({}, {:?})", self.name, case.name, case.theme, case.rings);
+                if !leaks.is_empty() {
+                    report.leak(&place, leaks.join(", "));
+                }
+                if !missing.is_empty() {
+                    report.unfired(&place, format_args!("never: {}", missing.join(", ")));
+                }
+                if !uneven.is_empty() {
+                    report.unfired(&place, format_args!("unlike the control: {}", uneven.join(", ")));
+                }
             }
         }
         for (at, complaint) in self.new_complaints(units, outcome).await {
-            report.broken(&format!("{}/{}", self.name, units[at].name()), complaint);
+            report.broken(&format!("{}/{}", self.name, units[at].name), complaint);
         }
     }
 
@@ -310,14 +313,4 @@ fn is_own(complaint: &str) -> bool {
 /// A complaint without what differs from visit to visit.
 fn plain(complaint: &str) -> String {
     complaint.chars().filter(|c| !c.is_ascii_digit()).collect()
-}
-
-/// The pages that can be visited with scripts off.
-pub(super) fn without_scripts(units: &[Unit]) -> Vec<Unit> {
-    units.iter().filter(|unit| unit.case.nojs != NoJs::No).cloned().collect()
-}
-
-/// The others.
-pub(super) fn with_scripts(units: &[Unit]) -> Vec<Unit> {
-    units.iter().filter(|unit| unit.case.nojs != NoJs::Only && unit.case.expect != Expect::Greeted).cloned().collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     data::{self, Case, Ring, SWITCHED, Time, Vendor},
     pages::{self, Unit},
-    round::{Round, State, with_scripts, without_scripts},
+    round::{Round, State},
 };
 use crate::{cdp::Script, origin::Manner, report::Report, world::World};
 
@@ -30,6 +30,10 @@ impl Corpus {
     fn of(cases: &[Case]) -> Self {
         Self { vendors: data::vendors(), units: pages::units(cases) }
     }
+
+    fn units_for(&self, script: Script) -> Vec<Unit> {
+        self.units.iter().filter(|unit| unit.is_for(script)).cloned().collect()
+    }
 }
 
 /// The gate with containment one way or the other.
@@ -43,7 +47,7 @@ fn settings(containment: &str, rings: &[Ring]) -> String {
 }
 
 async fn play(round: Round<'_>, corpus: &Corpus, report: &mut Report) {
-    let units = if round.script == Script::On { with_scripts(&corpus.units) } else { without_scripts(&corpus.units) };
+    let units = corpus.units_for(round.script);
     let started = std::time::Instant::now();
     let outcome = round.run(&units, &corpus.vendors, report).await;
     round.judge(&units, &outcome, report).await;
@@ -150,14 +154,14 @@ async fn without(ring: Ring) {
     let (mut leaking, mut silent) = (0, Vec::new());
     for (round, script) in [("off", Script::On), ("off-nojs", Script::Off)] {
         let round = Round { world: &world, name: round, state: State::Undecided, script, rings: &rings };
-        let units = if script == Script::On { with_scripts(&corpus.units) } else { without_scripts(&corpus.units) };
+        let units = corpus.units_for(script);
         let outcome = round.run(&units, &corpus.vendors, &mut report).await;
         for (unit, seen) in units.iter().zip(&outcome.seen) {
             for (instance, seen) in unit.instances.iter().zip(seen) {
                 if *seen > 0 {
                     leaking += 1;
                 } else {
-                    silent.push(format!("{} {} {:?}", unit.case.name, instance.vendor, instance.time));
+                    silent.push(format!("{} {} {:?}", unit.case(instance).name, instance.vendor, instance.time));
                 }
             }
         }
