@@ -3,6 +3,7 @@
 
 mod data;
 mod expand;
+mod hints;
 mod pages;
 mod round;
 mod runs;

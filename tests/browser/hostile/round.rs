@@ -307,7 +307,7 @@ impl Round<'_> {
 
 /// Whether a page's complaint is about its own code and not about a case's load that came to nothing.
 fn is_own(complaint: &str) -> bool {
-    !complaint.contains("hc=") && !complaint.contains("Content Security Policy")
+    !["hc=", "Content Security Policy", "/favicon.ico"].iter().any(|mark| complaint.contains(mark))
 }
 
 /// A complaint without what differs from visit to visit.

@@ -17,13 +17,17 @@ const CORE: [Ring; 4] = SWITCHED;
 /// Every ring.
 const ALL: [Ring; 5] = [Ring::Markup, Ring::Headers, Ring::Paths, Ring::Guard, Ring::Containment];
 
-struct Corpus {
-    vendors: BTreeMap<String, Vendor>,
-    units: Vec<Unit>,
+/// What there is to try.
+pub(super) struct Corpus {
+    /// Everybody's addresses.
+    pub(super) vendors: BTreeMap<String, Vendor>,
+    /// The pages.
+    pub(super) units: Vec<Unit>,
 }
 
 impl Corpus {
-    fn read() -> Self {
+    /// Everything.
+    pub(super) fn read() -> Self {
         Self::of(&data::cases())
     }
 
@@ -37,7 +41,7 @@ impl Corpus {
 }
 
 /// The gate with containment one way or the other.
-fn settings(containment: &str, rings: &[Ring]) -> String {
+pub(super) fn settings(containment: &str, rings: &[Ring]) -> String {
     let rings: Vec<String> = SWITCHED
         .iter()
         .filter(|ring| rings.contains(ring))
