@@ -26,16 +26,22 @@ pub(crate) struct Gate {
 impl Gate {
     /// Starts the gate in front of what listens on a port of this machine.
     pub(crate) async fn start(upstream: u16) -> Self {
-        Self::start_with(upstream, "").await
+        Self::start_with(upstream, "", &[]).await
     }
 
-    /// The same with more in its `consentry.toml`.
-    pub(crate) async fn start_with(upstream: u16, settings: &str) -> Self {
+    /// The same with more in its `consentry.toml`, and with policy files of its own.
+    pub(crate) async fn start_with(upstream: u16, settings: &str, policies: &[(&str, &str)]) -> Self {
         let (port, admin) = (free_port(), free_port());
         let data = tempfile::tempdir().expect("the temporary folder is writable");
         let config = data.path().join("consentry.toml");
         // All visitors of a test come from one address.
-        std::fs::write(&config, format!("[limits]\ndecisions_per_minute = 0\n{settings}")).expect("just made");
+        let folder = data.path().join("policies");
+        std::fs::create_dir(&folder).expect("just made");
+        for (name, text) in policies {
+            std::fs::write(folder.join(name), text).expect("just made");
+        }
+        let text = format!("policies = \"policies\"\n[limits]\ndecisions_per_minute = 0\n{settings}");
+        std::fs::write(&config, text).expect("just made");
         let said = std::fs::File::create(data.path().join("stderr")).expect("just made");
         let child = Command::new(env!("CARGO_BIN_EXE_consentry"))
             .arg("serve")
