@@ -6,6 +6,7 @@
 
 mod cdp;
 mod forms;
+mod frameworks;
 mod gate;
 mod hand;
 mod origin;
@@ -17,6 +18,7 @@ mod world;
 mod banner;
 mod choice;
 mod control;
+mod cost;
 mod hardened;
 mod hints;
 mod hostile;
