@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::{
     cdp::{Page, Script, Visitor},
-    origin::{Manner, Raw},
+    origin::Raw,
     report::Report,
     world::World,
 };
@@ -76,11 +76,15 @@ async fn the_gate_costs_little() {
 fn stock(world: &World) {
     let mut items = String::new();
     for item in 0..240 {
-        let image = if item % 20 == 0 { format!("<img src=\"/cost/cup.gif?{item}\" width=\"40\" height=\"40\" alt=\"Cup\">") } else { String::new() };
-        write!(
+        let image = if item % 20 == 0 {
+            format!("<img src=\"/cost/cup.gif?{item}\" width=\"40\" height=\"40\" alt=\"Cup\">")
+        } else {
+            String::new()
+        };
+        writeln!(
             items,
             "<article class=\"item\" data-id=\"{item}\"><h2>Cup number {item}</h2>{image}<p>Thrown and glazed by hand, 0.3 litres, \
-             for the dishwasher as well. Delivered within a week, packed in straw.</p><a href=\"/cups/{item}\">Look at it</a></article>\n"
+             for the dishwasher as well. Delivered within a week, packed in straw.</p><a href=\"/cups/{item}\">Look at it</a></article>"
         )
         .expect("memory takes it");
     }

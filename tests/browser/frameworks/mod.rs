@@ -56,8 +56,11 @@ fn build() -> tempfile::TempDir {
 }
 
 fn stock(origin: &Origin, out: &Path) {
-    let files: Vec<PathBuf> =
-        std::fs::read_dir(out).expect("just made").map(|entry| entry.expect("just made").path()).filter(|path| path.is_file()).collect();
+    let files: Vec<PathBuf> = std::fs::read_dir(out)
+        .expect("just made")
+        .map(|entry| entry.expect("just made").path())
+        .filter(|path| path.is_file())
+        .collect();
     for file in files {
         let name = file.file_name().and_then(|name| name.to_str()).expect("build.cjs writes ASCII names").to_owned();
         let kind = if name.ends_with(".js") { "text/javascript" } else { "text/html; charset=utf-8" };

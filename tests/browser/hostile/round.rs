@@ -233,7 +233,9 @@ impl Round<'_> {
             return tokio::time::sleep(SILENCE).await;
         }
         let firing: Vec<&&Instance> = due.iter().filter(|instance| self.must(unit, instance) == Must::Fire).collect();
-        while firing.iter().any(|instance| self.count(unit, instance) < unit.case(instance).count.max(1)) && start.elapsed() < FIRE_TIMEOUT {
+        while firing.iter().any(|instance| self.count(unit, instance) < unit.case(instance).count.max(1))
+            && start.elapsed() < FIRE_TIMEOUT
+        {
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
         if firing.len() < due.len() {
