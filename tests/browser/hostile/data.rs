@@ -196,7 +196,8 @@ pub(super) fn vendors() -> BTreeMap<String, Vendor> {
     toml::from_str(&text).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
 }
 
-/// Every case. `HOSTILE=text` in the environment leaves those that have it in their names.
+/// Every case. In the environment, `HOSTILE=text` leaves those with it in the name or theme, `HOSTILE_RING=guard`
+/// those that the ring stops.
 pub(super) fn cases() -> Vec<Case> {
     let known: Vec<String> = vendors().into_keys().filter(|id| id != FRIEND && id != STRANGER).collect();
     let mut turn = 0;
@@ -218,7 +219,10 @@ pub(super) fn cases() -> Vec<Case> {
         }
     }
     let only = std::env::var("HOSTILE").unwrap_or_default();
-    cases.retain(|case| case.name.contains(&only));
+    cases.retain(|case| case.name.contains(&only) || case.theme.contains(&only));
+    if let Ok(ring) = std::env::var("HOSTILE_RING") {
+        cases.retain(|case| case.rings.iter().any(|one| format!("{one:?}").eq_ignore_ascii_case(&ring)));
+    }
     cases
 }
 

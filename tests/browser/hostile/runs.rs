@@ -74,7 +74,7 @@ async fn every_hostile_case_fires_without_the_gate() {
         play(Round { world: &world, name, state: State::Control, script, rings: &[] }, &corpus, &mut report).await;
     }
     report.finish();
-    if std::env::var_os("HOSTILE").is_none() {
+    if std::env::var_os("HOSTILE").is_none() && std::env::var_os("HOSTILE_RING").is_none() {
         assert!(cases.len() >= CASES_MIN, "{} cases", cases.len());
     }
 }
