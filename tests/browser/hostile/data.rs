@@ -128,6 +128,12 @@ pub(super) struct Case {
     /// How often it fires on a page view; 0 where the browser decides.
     #[serde(default = "once")]
     pub(super) count: usize,
+    /// Whether its document has a banner: one that is no page, or an AMP page, has none.
+    #[serde(default = "yes")]
+    pub(super) banner: bool,
+    /// Whether the gate may refuse the document altogether: unsure means closed.
+    #[serde(default)]
+    pub(super) refused: bool,
     /// Whether it disturbs other cases on its page.
     #[serde(default)]
     pub(super) alone: bool,

@@ -55,6 +55,8 @@ pub(super) struct Round<'world> {
     pub(super) state: State,
     /// Whether their browser runs scripts.
     pub(super) script: Script,
+    /// Whether everything that no ring stops has to fire: a run with a ring off.
+    pub(super) leaking: bool,
     /// The rings that are on; containment is one when it is enforced.
     pub(super) rings: &'world [Ring],
 }
@@ -85,6 +87,9 @@ impl Round<'_> {
         let stopped = case.is_stopped_by(self.rings);
         match self.state {
             State::Control => Must::Fire,
+            _ if case.refused && !stopped => Must::Any,
+            State::Granted | State::Accepts if case.refused || !case.banner && self.state == State::Accepts => Must::Any,
+            _ if self.leaking && !stopped => Must::Fire,
             _ if case.is_benign() => Must::Fire,
             _ if case.is_unknown() => {
                 if stopped {
@@ -186,11 +191,17 @@ impl Round<'_> {
         // A page that goes somewhere else at once is not seen to load.
         let went = page.go(&address).await;
         if let Err(fault) = &went
+            && unit.cases[0].refused
+            && self.state != State::Control
+        {
+            return Ok(vec![0; unit.instances.len()]);
+        }
+        if let Err(fault) = &went
             && !fault.contains("ERR_ABORTED")
         {
             return Err(fault.clone());
         }
-        if self.state == State::Accepts {
+        if self.state == State::Accepts && unit.cases[0].banner {
             // What the page tries before the click is over by then.
             tokio::time::sleep(SILENCE).await;
             page.click(ACCEPT).await?;
@@ -297,7 +308,14 @@ impl Round<'_> {
         let page = visitor.page(self.script).await;
         let mut control: HashMap<usize, Vec<String>> = HashMap::new();
         for (&at, complaints) in &outcome.complaints {
-            let bare = Round { world: self.world, name: self.name, state: State::Control, script: self.script, rings: &[] };
+            let bare = Round {
+                world: self.world,
+                name: self.name,
+                state: State::Control,
+                script: self.script,
+                leaking: false,
+                rings: &[],
+            };
             let _ = bare.visit(&page, &visitor, &units[at]).await; // Its complaints are what matters.
             control.insert(at, page.complaints().iter().map(|text| plain(text)).collect());
             new.extend(complaints.iter().filter(|text| !control[&at].contains(&plain(text))).map(|text| (at, text.clone())));

@@ -71,7 +71,8 @@ async fn every_hostile_case_fires_without_the_gate() {
     let world = World::bare(Manner::default()).await;
     let mut report = Report::new("hostile control");
     for (name, script) in [("control", Script::On), ("control-nojs", Script::Off)] {
-        play(Round { world: &world, name, state: State::Control, script, rings: &[] }, &corpus, &mut report).await;
+        play(Round { world: &world, name, state: State::Control, script, leaking: false, rings: &[] }, &corpus, &mut report)
+            .await;
     }
     report.finish();
     if std::env::var_os("HOSTILE").is_none() && std::env::var_os("HOSTILE_RING").is_none() {
@@ -108,7 +109,7 @@ async fn states(test: &'static str, containment: &str, rings: &'static [Ring], r
     let world = World::gated_with(&settings(containment, rings), &POLICIES).await;
     let mut report = Report::new(test);
     for &(name, state, script) in rounds {
-        play(Round { world: &world, name, state, script, rings }, &corpus, &mut report).await;
+        play(Round { world: &world, name, state, script, leaking: false, rings }, &corpus, &mut report).await;
     }
     report.finish();
 }
@@ -160,7 +161,7 @@ async fn without(ring: Ring) {
     let mut report = Report::new("one ring off");
     let (mut leaking, mut silent) = (0, Vec::new());
     for (round, script) in [("off", Script::On), ("off-nojs", Script::Off)] {
-        let round = Round { world: &world, name: round, state: State::Undecided, script, rings: &rings };
+        let round = Round { world: &world, name: round, state: State::Undecided, script, leaking: true, rings: &rings };
         let units = corpus.units_for(script);
         let outcome = round.run(&units, &corpus.vendors, &mut report).await;
         for (unit, seen) in units.iter().zip(&outcome.seen) {
