@@ -29,8 +29,9 @@ impl Gate {
         Self::start_with(upstream, "", &[]).await
     }
 
-    /// The same with more in its `consentry.toml`, and with policy files of its own.
-    pub(crate) async fn start_with(upstream: u16, settings: &str, policies: &[(&str, &str)]) -> Self {
+    /// The same with more in its `consentry.toml`, and these files (path, text) laid over the
+    /// policies inside the binary.
+    pub(crate) async fn start_with(upstream: u16, settings: &str, policies: &[(&str, String)]) -> Self {
         let (port, admin) = (free_port(), free_port());
         let data = tempfile::tempdir().expect("the temporary folder is writable");
         let config = data.path().join("consentry.toml");

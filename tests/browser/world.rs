@@ -49,7 +49,7 @@ impl World {
     }
 
     /// The same with a gate that is set up otherwise.
-    pub(crate) async fn gated_with(settings: &str, policies: &[(&str, &str)]) -> Self {
+    pub(crate) async fn gated_with(settings: &str, policies: &[(&str, String)]) -> Self {
         let mut world = Self::bare(Manner::default()).await;
         world.gate = Some(Gate::start_with(world.origin.port, settings, policies).await);
         world

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{
     data::{Expect, SWITCHED, Vendor},
     pages::Unit,
-    runs::{Corpus, POLICIES, settings},
+    runs::{Corpus, policies, settings},
 };
 use crate::{
     cdp::{Page, Script},
@@ -33,7 +33,7 @@ async fn hostile_hints_open_no_connection() {
         opens(&bare, &page, unit, &bare.direct(&unit.base("control")), &corpus, &mut report).await;
     }
 
-    let world = World::gated_with(&settings("off", &SWITCHED), &POLICIES).await;
+    let world = World::gated_with(&settings("off", &SWITCHED), &policies()).await;
     let page = world.browser.owner().page(Script::On).await;
     for unit in &hints {
         unit.stock(&world.origin, "none", &corpus.vendors);

@@ -18,7 +18,9 @@ const CORE: [Ring; 4] = SWITCHED;
 const ALL: [Ring; 5] = [Ring::Markup, Ring::Headers, Ring::Paths, Ring::Guard, Ring::Containment];
 
 /// The operator allows one third party.
-pub(super) const POLICIES: [(&str, &str); 1] = [("hosts.toml", "allowed = [\"friend.example\"]\npresets = []\n")];
+pub(super) fn policies() -> [(&'static str, String); 1] {
+    [("hosts.toml", "allowed = [\"friend.example\"]\npresets = []\n".to_owned())]
+}
 
 /// What there is to try.
 pub(super) struct Corpus {
@@ -106,7 +108,7 @@ fn count(cases: &[Case]) {
 
 async fn states(test: &'static str, containment: &str, rings: &'static [Ring], rounds: &[(&'static str, State, Script)]) {
     let corpus = Corpus::read();
-    let world = World::gated_with(&settings(containment, rings), &POLICIES).await;
+    let world = World::gated_with(&settings(containment, rings), &policies()).await;
     let mut report = Report::new(test);
     for &(name, state, script) in rounds {
         play(Round { world: &world, name, state, script, leaking: false, rings }, &corpus, &mut report).await;
@@ -157,7 +159,7 @@ async fn without(ring: Ring) {
     let corpus = Corpus::of(&own);
     let rings: Vec<Ring> = SWITCHED.into_iter().filter(|other| *other != ring).collect();
     let name = format!("{ring:?}").to_lowercase();
-    let world = World::gated_with(&settings("off", &rings), &POLICIES).await;
+    let world = World::gated_with(&settings("off", &rings), &policies()).await;
     let mut report = Report::new("one ring off");
     let (mut leaking, mut silent) = (0, Vec::new());
     for (round, script) in [("off", Script::On), ("off-nojs", Script::Off)] {
