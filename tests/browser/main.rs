@@ -6,6 +6,7 @@
 
 mod cdp;
 mod forms;
+mod frameworks;
 mod gate;
 mod guard;
 mod hand;
@@ -19,8 +20,10 @@ mod banner;
 mod choice;
 mod contain;
 mod control;
+mod cost;
 mod hardened;
 mod hints;
+mod hostile;
 mod journey;
 mod noscript;
 mod order;

@@ -22,6 +22,11 @@ impl Report {
         Self { test, checked: 0, leaks: Vec::new(), unfired: Vec::new(), broken: Vec::new() }
     }
 
+    /// So many things were looked at elsewhere.
+    pub(crate) fn looked_at(&mut self, count: usize) {
+        self.checked += count;
+    }
+
     /// Something reached a vendor, or stayed in the jar, without consent.
     pub(crate) fn leak(&mut self, place: &str, what: impl std::fmt::Display) {
         self.leaks.push(format!("{place}: {what}"));
@@ -93,6 +98,11 @@ impl Report {
         for other in heard.iter().filter(told) {
             self.unfired(place, format_args!("a beacon nobody expects: {other}"));
         }
+    }
+
+    /// Everything that was told so far.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        [&self.leaks, &self.unfired, &self.broken].into_iter().flatten().cloned().collect()
     }
 
     /// Prints the test's one line, and fails it if there is anything to tell.

@@ -195,6 +195,14 @@ impl Page {
         self.complaints();
     }
 
+    /// What the browser measured since the tab was opened, by name: `ScriptDuration` in seconds and others.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        self.call("Performance.enable", json!({})).await;
+        let answer = self.call("Performance.getMetrics", json!({})).await;
+        let metrics = answer["metrics"].as_array().map(Vec::as_slice).unwrap_or_default();
+        metrics.iter().find(|metric| metric["name"] == name).and_then(|metric| metric["value"].as_f64()).unwrap_or_default()
+    }
+
     /// Presses a key that writes nothing, such as `Escape`.
     pub(crate) async fn press(&self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
