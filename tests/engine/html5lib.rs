@@ -3,7 +3,10 @@
 //!
 //! The inputs come from an npm package that `tests/run` fetches; none of them is kept here.
 
-use std::{fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     check_chunks, check_closure, check_identity, check_inverse,
@@ -51,7 +54,9 @@ fn no_tag_of_the_html5lib_inputs_stays_live() {
 
 /// Every `#data` section of every file. Inputs for fragments are inputs as well.
 fn inputs() -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/html5lib/package/data/tree-construction");
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+    let folder = target.join("html5lib/package/data/tree-construction");
     let files = fs::read_dir(&folder)
         .unwrap_or_else(|fault| panic!("{} cannot be read ({fault}): run tests/run, which fetches it", folder.display()));
     let mut inputs = Vec::new();

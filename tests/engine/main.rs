@@ -9,6 +9,8 @@
 //!
 //! Style sheets keep the same properties, with another reading of CSS as the browser.
 
+#![expect(clippy::print_stdout, reason = "a test prints how much it went through")]
+
 mod documents;
 mod html5lib;
 mod oracle;
