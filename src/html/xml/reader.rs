@@ -89,10 +89,9 @@ impl Reader {
 
     /// No piece begins before `safe` any more.
     pub(super) fn advance(&mut self, safe: usize) -> Result<(), GateError> {
-        let hold_bytes_max = self.walker.ctx.limits.hold_bytes_max;
         for index in 0..self.scripts.len() {
             let script = &self.scripts[index];
-            if script.progress == Progress::Waiting && safe > script.content + hold_bytes_max {
+            if script.progress == Progress::Waiting && safe > script.content + self.hold_bytes_max(script) {
                 self.overflow(index)?;
             }
         }
@@ -174,7 +173,7 @@ impl Reader {
         let Some(index) = self.scripts.len().checked_sub(1).filter(|&last| self.scripts[last].depth == depth) else {
             return Ok(());
         };
-        let (held, beyond) = self.scripts[index].split(range, limits.hold_bytes_max);
+        let (held, beyond) = self.scripts[index].split(range, self.hold_bytes_max(&self.scripts[index]));
         self.push(index, view, held, plain);
         if !beyond.is_empty() {
             if self.scripts[index].progress == Progress::Waiting {
@@ -197,11 +196,17 @@ impl Reader {
         }
     }
 
+    /// A style is held whole, like a `noscript`.
+    fn hold_bytes_max(&self, open: &OpenScript) -> usize {
+        let limits = &self.walker.ctx.limits;
+        if open.script.is_some() { limits.hold_bytes_max } else { limits.noscript_bytes_max }
+    }
+
     /// A script is longer than what may be held: decide by its beginning, else let it pass under watch.
     fn overflow(&mut self, index: usize) -> Result<(), GateError> {
         let script = &self.scripts[index];
         if script.script.is_none() {
-            return Err(GateError::Noscript { max: self.walker.ctx.limits.hold_bytes_max });
+            return Err(GateError::Noscript { max: self.hold_bytes_max(script) });
         }
         let page = &self.walker.ctx.page;
         let text = script.so_far();
