@@ -18,28 +18,22 @@
 
 use serde_json::{Value, json};
 
-use crate::policy::{CookieRule, Glob, Policy, PurposeDef, Rule, StandIn, StandInKind, VendorDef, What};
+use crate::policy::{AntiFlicker, CookieRule, Glob, Policy, PurposeDef, Rule, StandIn, StandInKind, VendorDef, What};
 use crate::vocab::{PurposeSet, VendorId};
 
 /// The whole of it as the text of a JavaScript expression. `worker` is the asset for workers.
 pub(super) fn page(policy: &Policy, worker: &str) -> String {
-    let stand_ins: Vec<Value> =
-        policy.vendors().iter().flat_map(|vendor| vendor.stand_ins.iter().map(|one| stand_in(vendor, one))).collect();
-    let flicker = |of: fn(&VendorDef) -> &[String]| {
-        let mut all: Vec<&String> = policy.vendors().iter().flat_map(of).collect();
-        all.sort();
-        all.dedup();
-        json!(all)
+    let stand_ins = |(at, vendor): (u16, &VendorDef)| -> Vec<Value> {
+        vendor.stand_ins.iter().map(|one| stand_in(policy, VendorId(at), vendor, one)).collect()
     };
+    let stand_ins: Vec<Value> = (0u16..).zip(policy.vendors()).flat_map(stand_ins).collect();
+    let flicker: Vec<Value> =
+        (0u16..).zip(policy.vendors()).filter_map(|(at, vendor)| flicker(policy, VendorId(at), vendor)).collect();
     script(&json!({
         "purposes": purposes(policy),
         "rules": rules(policy, |_| true),
         "standIns": stand_ins,
-        "flicker": {
-            "classes": flicker(|vendor| &vendor.anti_flicker.classes),
-            "styles": flicker(|vendor| &vendor.anti_flicker.styles),
-            "calls": flicker(|vendor| &vendor.anti_flicker.calls),
-        },
+        "flicker": flicker,
         "queued": "deliver",
         "worker": worker,
     }))
@@ -69,13 +63,25 @@ fn script(value: &Value) -> String {
     out
 }
 
-fn stand_in(vendor: &VendorDef, one: &StandIn) -> Value {
+/// `[vendor, global, kind, aliases, methods or queue, stub, purposes]`.
+fn stand_in(policy: &Policy, id: VendorId, vendor: &VendorDef, one: &StandIn) -> Value {
     let (kind, more) = match &one.kind {
         StandInKind::Call { queue } => ("call", json!(queue)),
         StandInKind::Queue => ("queue", Value::Null),
         StandInKind::Object { methods } => ("object", json!(methods)),
     };
-    json!([vendor.id, one.global, kind, one.aliases, more])
+    json!([vendor.id, one.global, kind, one.aliases, more, Value::Null, ids(policy, policy.vendor_purposes(id))])
+}
+
+/// `[vendor, purposes, classes, styles, calls]`, if the vendor's snippets hide pages.
+fn flicker(policy: &Policy, id: VendorId, vendor: &VendorDef) -> Option<Value> {
+    let AntiFlicker { classes, styles, calls } = &vendor.anti_flicker;
+    let any = !(classes.is_empty() && styles.is_empty() && calls.is_empty());
+    any.then(|| json!([vendor.id, ids(policy, policy.vendor_purposes(id)), classes, styles, calls]))
+}
+
+fn ids(policy: &Policy, purposes: PurposeSet) -> Vec<&str> {
+    purposes.iter().filter_map(|purpose| policy.purposes().get(usize::from(purpose.0))).map(|def| def.id.as_str()).collect()
 }
 
 /// One rule on its way into the text.
