@@ -60,7 +60,7 @@ impl Scripts {
     pub fn build(policy: &Policy, prefix: &str, texts: &Texts<'_>) -> Self {
         let worker = worker(policy, prefix, texts);
         let data = format!("const data={};", data::page(policy, &worker.path));
-        let head = pack::function(&data, &[texts.shared, texts.guard, texts.stand_ins]);
+        let head = pack::function(&[&data, texts.shared, texts.guard, texts.stand_ins]);
         Self {
             head: Asset::script("guard.js", &head),
             gate: Asset::script("gate.js", &pack::pack(texts.gate)),
@@ -126,7 +126,7 @@ fn worker(policy: &Policy, prefix: &str, texts: &Texts<'_>) -> Asset {
     let text = |own: &str| {
         let head =
             format!("const data={},prefix={},own={};", data::worker(policy), serde_json::json!(prefix), serde_json::json!(own));
-        pack::function(&head, &[texts.shared, texts.worker])
+        pack::function(&[&head, texts.shared, texts.worker])
     };
     let hash = Hash::of(text("").as_bytes());
     Asset::script_under(hash, "worker.js", &text(&format!("{}/worker.js", hash.short())))

@@ -9,9 +9,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// One function around the texts, run at once: nothing of it is a global.
-pub(super) fn function(head: &str, texts: &[&str]) -> String {
-    let body = pack(&texts.join("\n"));
-    format!("(()=>{{'use strict';{head}\n{body}}})();\n")
+pub(super) fn function(texts: &[&str]) -> String {
+    format!("(()=>{{'use strict';{}}})();\n", pack(&texts.join("\n")))
 }
 
 /// The text, packed.

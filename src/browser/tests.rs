@@ -146,7 +146,7 @@ fn the_head_script_stays_small() {
     let policy = policy("\"all\"");
     let scripts = scripts(&policy);
     let gzip = |text: &str| Asset::script("x.js", text).gzip.len();
-    let code = pack::function("", &[&text("shared.js"), &text("guard.js"), &text("stand-ins.js")]);
+    let code = pack::function(&[&text("shared.js"), &text("guard.js"), &text("stand-ins.js")]);
     let data = data::page(&policy, "0123456789abcdef/worker.js");
     let sizes = format!(
         "head {} bytes, gzip {}, brotli {}; code alone {} gzip {}; data alone {} gzip {} for {} vendors; worker {} gzip {}",

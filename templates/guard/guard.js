@@ -22,6 +22,9 @@ try {
   for (const kind of Object.keys(types)) types[kind] = text => policy[kind](text);
 } catch (_) { /* This browser has none, or the page allows none. */ }
 
+// Text that the page had vouched for stays so; other text is no better for having been here.
+const like = (was, text) => typeof was === 'string' ? text : types.createHTML(text);
+
 // What loads when an attribute of an element is set.
 const loads = /^((script|img|image|iframe|frame|embed|audio|video|source|track|input) src|(link|script|image|feimage|use) (xlink:)?href|object data|video poster|(body|table|t[dhr]) background|(img|image|source) srcset|link imagesrcset|iframe srcdoc|\S+ (style|ping|attributionsrc))$/i;
 let changes = 0;
@@ -35,6 +38,8 @@ const css = text => String(text).replace(/(["'(]\s*)((?:https?:)?\/\/[^"'()\s]+)
 const hold = (element, name, value, needed) => {
   const type = mark + '-type', all = [needed];
   changes++;
+  // What the page's own policy forbids never comes back.
+  if (/script|embed|object/.test(element.localName)) try { set(document.createElement(element.localName), name, value); } catch (_) { all.push(''); }
   if (has(element, mark)) all.push(get(element, mark));
   set(element, mark, all.includes('') ? '' : all.join(' '));
   if (element.localName === 'script' && !has(element, type)) {
@@ -52,7 +57,7 @@ const passed = (element, attribute, value) => {
   const name = attribute.toLowerCase();
   if (!loads.test(element.localName + ' ' + name)) return value;
   if (name === 'style') return css(value);
-  if (name === 'srcdoc') return String(value).includes(src) ? value : inside(String(value));
+  if (name === 'srcdoc') return String(value).includes(src) ? value : like(value, inside(String(value)));
   const found = (/set$|ping|attr/.test(name) ? String(value).split(/[\s,]+/) : [value]).map(blocked).filter(needed => needed !== undefined);
   if (found[0] !== undefined) return hold(element, name, value, found.includes('') ? '' : found.join(' '));
   if (has(element, mark + '-' + name)) drop(element, mark + '-' + name);
@@ -89,7 +94,7 @@ const fragment = (markup, context) => {
   const before = changes;
   html.set.call(box, types.createHTML(String(markup)));
   scan(box);
-  return changes === before ? markup : types.createHTML(html.get.call(box));
+  return changes === before ? markup : like(markup, html.get.call(box));
 };
 
 // A document of its own, whole or the next piece of one.
@@ -102,7 +107,7 @@ const inside = markup => {
   const guard = inert.createElement('script'), now = { grants: Object.keys(state.grants).filter(id => state.grants[id]), vendors: state.vendors };
   const all = { src: types.createScriptURL(src), nonce, 'data-gate': dataset.gate, 'data-state': JSON.stringify(now) };
   for (const name of Object.keys(all)) set(guard, name, all[name]);
-  return types.createHTML(whole(markup).replace(/^(\s*<!doctype[^>]*>)?/i, doctype => doctype + guard.outerHTML));
+  return whole(markup).replace(/^(\s*<!doctype[^>]*>)?/i, doctype => doctype + guard.outerHTML);
 };
 
 // A tag may be split over several calls: what is not closed waits for the next, or for the script's end.
@@ -110,7 +115,7 @@ let rest = '';
 const write = end => args => {
   const text = rest + args.map(String).join('') + end, cut = (text + '<').search(/<([a-z!/][^>]*)?$/i);
   rest = '';
-  args.splice(0, args.length, types.createHTML(whole(text.slice(0, cut))));
+  args.splice(0, args.length, like(args.every(one => typeof one !== 'string') ? args : '', whole(text.slice(0, cut))));
   args.rest = text.slice(cut);
 };
 const flush = (native, doc) => {
@@ -126,26 +131,17 @@ const text = (args, node) => {
   else if (place && place.localName === 'style') args[0] = css(args[0]);
 };
 const node = ([attr], element) => {
-  if (passed(element.localName ? element : element.item ? script : attr, attr.name, attr.value) !== attr.value) return () => null;
+  if (passed(element.localName ? element : script, attr.name, attr.value) !== attr.value) return () => null;
 };
 const insert = (args, parent) => args.forEach((one, at) => {
   const style = parent.localName === 'style';
   if (typeof one === 'string' && style) args[at] = css(one);
   else if (one && one.nodeType) {
-    if (one.nodeType === 3 && style) text([], one);
+    if (one.nodeType === 3 && style) one.data = css(one.data);
     if (one.ownerDocument && !one.ownerDocument.defaultView) scan(one);
   }
 });
 
-// Frames that come with a window at once: their code must not find it unguarded.
-const frames = result => {
-  for (let at = window.length; at--;) realm(window[at]);
-  return result;
-};
-const marked = (result, args, place) => {
-  for (const element of (place.parentNode || place).querySelectorAll(`[${mark}]`)) pending.add(element);
-  return frames(result);
-};
 const kept = text => lacking(find(text))[0];
 const cookie = (name, value) => value && kept('@' + name.replace(/^__(Secure|(Host-)?(Http)?)-/i, '') + '=' + value);
 const nothing = () => {};
@@ -157,6 +153,15 @@ const realm = win => {
   if (done.has(fresh)) return;
   done.add(fresh);
   network(win, worker, types.createScriptURL);
+  // Frames that come with a window at once: their code must not find it unguarded.
+  const frames = result => {
+    for (let at = win.length; at--;) realm(win[at]);
+    return result;
+  };
+  const marked = (result, args, place) => {
+    for (const element of (place.parentNode || place).querySelectorAll(`[${mark}]`)) pending.add(element);
+    return frames(result);
+  };
   const proto = name => win[name] && win[name].prototype;
   const each = (holders, methods, before, after, kind) => {
     for (const holder of holders.split(' ')) for (const method of methods.split(' ')) patch(proto(holder), method, before, after, kind);
@@ -174,7 +179,7 @@ const realm = win => {
   each('SVGAnimatedString', 'baseVal', ([value]) => shut(value) && nothing);
   each('Element ShadowRoot', 'innerHTML setHTMLUnsafe', (args, place) => { args[0] = fragment(args[0], place); }, marked);
   each('Element', 'outerHTML', (args, place) => { args[0] = fragment(args[0], place.parentNode); }, frames);
-  each('Element', 'insertAdjacentHTML', (args, place) => { args[1] = fragment(args[1], /(before|after)end/i.test(args[0]) === /^b/i.test(args[0]) ? place : place.parentNode); }, marked);
+  each('Element', 'insertAdjacentHTML', (args, place) => { args[1] = fragment(args[1], /^(afterb|beforee)/i.test(args[0]) ? place : place.parentNode); }, marked);
   each('Range', 'createContextualFragment', args => { args[0] = fragment(args[0], {}); });
   each('Node Element Document DocumentFragment CharacterData Range', 'appendChild insertBefore replaceChild append prepend before after replaceWith replaceChildren moveBefore insertAdjacentElement insertNode surroundContents importNode adoptNode', insert, frames);
   const native = proto('Document').write;
@@ -198,9 +203,18 @@ const realm = win => {
   each('Navigator', 'sendBeacon', ([address]) => shut(address) && (() => true));
   each('Worklet', 'addModule', ([address]) => shut(address) && (() => Promise.resolve()));
   each('HTMLIFrameElement HTMLFrameElement HTMLObjectElement HTMLEmbedElement', 'contentWindow contentDocument', 0, result => { if (result) realm(result.defaultView || result); return result; }, 'get');
+  return frames;
 };
 
-bridge.nonces = new Set([dataset.gate]);
+// Part of a page has a nonce of its own.
+const nonces = bridge.nonces = new Set([dataset.gate]);
+const heard = headers => headers && nonces.add(headers);
+bridge.answered = answer => {
+  answer.then(({ headers }) => heard(headers.get('consentry-gate')), nothing);
+  return answer;
+};
+const arrived = ({ target }) => { if (target.responseURL.startsWith(location.origin + '/')) heard(target.getResponseHeader('consentry-gate')); };
+bridge.opened = (result, args, request) => { request.addEventListener('load', arrived); };
 bridge.grant = next => {
   state = next;
   const windows = [...Array(window.length).keys()].map(at => window[at]);
@@ -231,7 +245,7 @@ const sweep = () => {
 sweep();
 for (const type of ['pagehide', 'visibilitychange']) addEventListener(type, sweep, true);
 
-realm(window);
+const frames = realm(window);
 new MutationObserver(list => {
   for (const { target, addedNodes, type } of list) {
     if (type === 'attributes') {
