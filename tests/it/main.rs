@@ -9,3 +9,4 @@ mod passing;
 mod process;
 mod reload;
 mod vendors;
+mod workers;
