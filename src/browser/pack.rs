@@ -156,8 +156,8 @@ fn names<'t>(tokens: &[Token<'t>]) -> HashMap<&'t str, String> {
     let mut open: Vec<(&str, usize)> = Vec::new();
     // Of an arrow's parameters it is known only at their end that they are that.
     let mut parameters: HashMap<usize, Vec<&str>> = HashMap::new();
-    for at in 0..tokens.len() {
-        let (before, own, after) = (at.checked_sub(1).map_or("", text), text(at), text(at + 1));
+    for (at, token) in tokens.iter().enumerate() {
+        let (before, own, after) = (at.checked_sub(1).map_or("", text), token.text, text(at + 1));
         match own {
             "(" | "[" => open.push((own, at)),
             // A block, or an object or a pattern for one.
@@ -175,7 +175,7 @@ fn names<'t>(tokens: &[Token<'t>]) -> HashMap<&'t str, String> {
         if own.starts_with('`') {
             kept.extend(own.split(|c| !is_word(c)));
         }
-        if tokens[at].kind != Kind::Word {
+        if token.kind != Kind::Word {
             continue;
         }
         *counts.entry(own).or_default() += 1;

@@ -109,7 +109,7 @@ fn no_name_token_or_path_breaks_out_of_its_place() {
         );
     });
     let notices = build(&policy);
-    let fill = Fill { token: attack, return_to: attack, csp_nonce: Some(attack), prefix_url: FILL.prefix_url };
+    let fill = Fill { token: attack, return_to: attack, csp_nonce: Some(attack), ..FILL };
     let english = notices.negotiate(None);
     let shown = Shown {
         problems: vec![(attack.to_owned(), Problem::FieldUnknown), ("purpose.\"><b>".to_owned(), Problem::ValueBad)],

@@ -8,8 +8,8 @@ use std::{
 
 /// Rooms by floor. A room imports only from lower floors, never from its own.
 const FLOORS: [&[&str]; 10] = [
-    &["vocab", "wire", "telemetry", "asset"],
-    &["config", "consent"],
+    &["vocab", "wire", "telemetry"],
+    &["config", "consent", "asset"],
     &["policy"],
     &["html", "headers", "browser", "notice", "consent_log"],
     &[], // events come here

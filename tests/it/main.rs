@@ -16,3 +16,4 @@ mod reload;
 mod reports;
 mod sheets;
 mod vendors;
+mod workers;

@@ -55,8 +55,15 @@ async fn notices_belong_into_top_level_documents_only() {
     for headers in
         [&[("sec-fetch-dest", "iframe")][..], &[("hx-request", "true")], &[("sec-fetch-dest", "empty"), ("accept", "text/html")]]
     {
-        let text = gate.get("/", headers).await.text();
-        assert!(!text.contains("accept_all") && !text.contains("data-consentry"), "{headers:?}: {text}");
+        let resp = gate.get("/", headers).await;
+        let text = resp.text();
+        // A frame is a document, where code runs that wants guarding; a part is none.
+        let framed = headers.iter().any(|&(_, value)| value == "iframe");
+        assert!(!text.contains("accept_all") && text.contains("data-consentry") == framed, "{headers:?}: {text}");
+        assert_eq!(text.contains("/guard.js\""), framed, "{headers:?}: {text}");
+        let nonce = resp.header("consentry-gate");
+        assert_eq!(nonce.is_none(), framed, "{headers:?}");
+        assert!(nonce.is_none_or(|nonce| text.contains(&format!(" data-gate-{nonce}=\"meta:marketing\""))), "{text}");
         assert!(!text.contains("facebook.com/tr") && text.contains("type=\"text/plain\""), "still gated: {text}");
     }
 }
