@@ -148,6 +148,12 @@ fn would_join(before: &str, after: &str) -> bool {
     is_word(last) && is_word(first) || last == first && matches!(last, '+' | '-' | '/')
 }
 
+/// What browsers provide under names that scripts also give to their own.
+const GLOBALS: [&str; 16] = [
+    "caches", "close", "event", "fetch", "history", "length", "location", "name", "navigator", "open", "origin", "parent", "self",
+    "status", "top", "window",
+];
+
 /// Short names by what they stand for.
 fn names<'t>(tokens: &[Token<'t>]) -> HashMap<&'t str, String> {
     let tokens: Vec<&Token<'t>> = tokens.iter().filter(|token| token.kind != Kind::Line).collect();
@@ -205,6 +211,8 @@ fn names<'t>(tokens: &[Token<'t>]) -> HashMap<&'t str, String> {
             }
         }
     }
+    // A local of that name elsewhere in the text must not take the browser's own away.
+    kept.extend(GLOBALS);
     let mut wanted: Vec<&str> = declared.into_iter().filter(|name| !kept.contains(name) && name.len() > 2).collect();
     wanted.sort_by_key(|name| (std::cmp::Reverse(counts.get(name)), *name));
     let mut short = short_names().filter(|name| !counts.contains_key(name.as_str()));
@@ -235,6 +243,7 @@ mod tests {
             ("const { deep } = far, [near] = deep;\nnear.near()", "const{deep}=far,[near]=deep;near.near()\n"),
             ("if (x) y()\nelse z()", "if(x)y()\nelse z()\n"),
             ("a - -b; c + +d; typeof e", "a- -b;c+ +d;typeof e\n"),
+            ("const name = 1; const f = (self) => self; self.f(name)", "const name=1;const f=(self)=>self;self.f(name)\n"),
             ("const text = `${text}`", "const text=`${text}`\n"),
         ] {
             assert_eq!(pack(text), want, "{text}");

@@ -9,13 +9,13 @@
   const isList = it => /^\[object Arg|^\[object Arr/.test({}.toString.call(it));
 
   // Navigation may wait for it. The vendor, once it gets the call, cannot answer a second time.
-  const answer = (fn, self) => {
+  const answer = (fn, that) => {
     const run = function () {
       const now = fn;
       fn = 0;
       if (now) return now.apply(this, arguments);
     };
-    setTimeout(() => { try { run.call(self); } catch (_) { /* It is not asked by whom it expects. */ } }, 1);
+    setTimeout(() => { try { run.call(that); } catch (_) { /* It is not asked by whom it expects. */ } }, 1);
     return run;
   };
 
