@@ -107,15 +107,39 @@ fn skip(text: &[u8], mut at: usize) -> usize {
     }
 }
 
+/// The string literals of a script, one a line, with their escapes read.
+pub(super) fn literals(text: &str) -> String {
+    let mut found = String::new();
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\'' | b'`')) {
+        let Some((read, length)) = literal_of(&rest[at..]) else {
+            rest = &rest[at + 1..];
+            continue;
+        };
+        found.push_str(&read);
+        found.push('\n');
+        rest = rest.get(at + length..).unwrap_or_default();
+    }
+    found
+}
+
 /// A string literal, or a template without holes, with its escapes read.
 fn literal(text: &[u8]) -> Option<String> {
+    literal_of(text).map(|(read, _)| read)
+}
+
+/// The same with its length in bytes, quotes included.
+fn literal_of(text: &[u8]) -> Option<(String, usize)> {
     let (&quote, rest) = text.split_first().filter(|(quote, _)| matches!(quote, b'"' | b'\'' | b'`'))?;
     let text = String::from_utf8_lossy(rest);
     let mut read = String::new();
     let mut chars = text.chars().peekable();
     loop {
         match chars.next()? {
-            c if c == char::from(quote) => return Some(read),
+            c if c == char::from(quote) => {
+                let left: usize = chars.map(char::len_utf8).sum();
+                return Some((read, 1 + text.len() - left));
+            }
             '\n' | '\r' if quote != b'`' => return None,
             '$' if quote == b'`' && chars.peek() == Some(&'{') => return None,
             '\\' => match chars.next()? {

@@ -89,6 +89,7 @@ fn inside(walker: &Walker, element: &Element<'_>, role: Role, value: &[u8], find
             // Its value, if it is text, becomes the document.
             Some(code) => {
                 let mut named = noscript::document(walker, &code, findings)?;
+                named.merge(noscript::document(walker, &code::literals(&code), findings)?);
                 named.hits.merge(script(ctx, Script::Classic, &code, findings));
                 Ok(named)
             }

@@ -60,7 +60,11 @@ pub(super) fn of(
             _ => Plan::Refuse("the upstream answered 304 to a request without conditions"),
         };
     }
+    // A page in quirks mode takes a style sheet of any type.
+    let styles = wire::single(request, &SEC_FETCH_DEST) == Some("style") && !is_nosniff(&head.headers);
     let kind = match mime::extract(&head.headers).filter(|kind| !kind.is_unknown()) {
+        None if styles => Kind::Sheet("text/css".to_owned()),
+        Some(kind) if styles && html::Kind::of(&kind.essence).is_none() => Kind::Sheet("text/css".to_owned()),
         // Told not to look at the body, a browser shows it as text.
         None if is_nosniff(&head.headers) => return Plan::Pass,
         None if asked.page || asked.top_level => Kind::Unsaid,
