@@ -15,6 +15,11 @@
   let decidedAt = dataset.decidedAt || '';
   let busy, channel;
 
+  // What is kept from before.
+  for (const name of bridge.kept ? ['localStorage', 'sessionStorage'] : []) try {
+    for (const one of Object.keys(window[name])) if (bridge.kept('#' + one)) window[name].removeItem(one);
+  } catch (_) { /* Not allowed here. */ }
+
   let policy = bridge.createHTML ? bridge : { createHTML: String, createScript: String, createScriptURL: String };
   if (policy !== bridge) try {
     const same = text => text;
@@ -158,9 +163,16 @@
     return found;
   };
 
+  // Shadow trees that scripts can reach are part of the page.
+  const everywhere = (selector, root = document) => [...root.querySelectorAll('*')].flatMap(element =>
+    [...element.matches(selector) ? [element] : [], ...element.shadowRoot ? everywhere(selector, element.shadowRoot) : []]);
+
   const releaseStyles = state => {
-    for (const element of document.querySelectorAll('[style*="gate-"]')) element.setAttribute('style', bare(element.getAttribute('style'), state));
-    for (const element of document.querySelectorAll('style')) {
+    for (const element of everywhere('[style*="gate-"],svg,svg *')) for (const { name, value } of [...element.attributes]) {
+      const text = bare(value, state);
+      if (text !== value) element.setAttribute(name, text);
+    }
+    for (const element of everywhere('style')) {
       const { textContent } = element, text = bare(textContent, state);
       if (text !== textContent) element.textContent = text;
     }
@@ -178,7 +190,7 @@
   const release = async state => {
     const deferred = [];
     releaseStyles(state);
-    const all = [...nonces].map(nonce => 'data-gate-' + nonce).flatMap(mark => [...document.querySelectorAll(`[${mark}]`)].map(old => [old, mark]));
+    const all = [...nonces].map(nonce => 'data-gate-' + nonce).flatMap(mark => everywhere(`[${mark}]`).map(old => [old, mark]));
     for (const [old, mark] of all) {
       if (!granted(old.getAttribute(mark), state)) continue;
       try {

@@ -26,7 +26,7 @@ try {
 const like = (was, text) => typeof was === 'string' ? text : types.createHTML(text);
 
 // What loads when an attribute of an element is set.
-const loads = /^((script|img|image|iframe|frame|embed|audio|video|source|track|input) src|(link|script|image|feimage|use) (xlink:)?href|object data|video poster|(body|table|t[dhr]) background|(img|image|source) srcset|link imagesrcset|iframe srcdoc|\S+ (style|ping|attributionsrc))$/i;
+const loads = /^((script|img|image|iframe|frame|embed|audio|video|source|track|input) src|(link|script|image|feimage|use) (xlink:)?href|object data|video poster|(body|table|t[dhr]) background|(img|image|source) srcset|link imagesrcset|iframe srcdoc|meta content|(set|animate) (to|from|by|values)|\S+ (style|ping|attributionsrc))$/i;
 let changes = 0;
 
 // An address in a style sheet with a scheme before it that nobody knows. Taking it out restores the text.
@@ -39,17 +39,40 @@ const hold = (element, name, value, needed) => {
   const type = mark + '-type', all = [needed];
   changes++;
   // What the page's own policy forbids never comes back.
-  if (/script|embed|object/.test(element.localName)) try { set(document.createElement(element.localName), name, value); } catch (_) { all.push(''); }
+  if (name && /script|embed|object/.test(element.localName)) try { set(document.createElement(element.localName), name, value); } catch (_) { all.push(''); }
   if (has(element, mark)) all.push(get(element, mark));
   set(element, mark, all.includes('') ? '' : all.join(' '));
   if (element.localName === 'script' && !has(element, type)) {
     set(element, type, get(element, 'type') || '');
     set(element, 'type', 'text/plain');
   }
-  set(element, mark + '-' + name, value);
-  drop(element, name);
-  if (pending.size < 1e3) pending.add(element);
+  if (name) {
+    set(element, mark + '-' + name, value);
+    drop(element, name);
+    if (pending.size < 1e3) pending.add(element);
+  }
   if (/^(script|img|link)$/.test(element.localName)) setTimeout(() => element.dispatchEvent(new Event('error')));
+};
+
+// What the addresses in a text still need; in a script, of those that load before it runs.
+const lack = addresses => addresses.map(blocked).filter(needed => needed !== undefined);
+const named = text => lack(String(text).replace(/\\/g, '').match(/(https?:)?\/\/[^\s"'`<>()]+/gi) || []);
+const all = found => found.includes('') ? '' : found.join(' ');
+const spoken = (element, text) => {
+  const found = element.localName === 'script' && /^(module|importmap|speculationrules)$/i.test(element.type) ? named(text) : [];
+  if (found[0] !== undefined) hold(element, '', '', all(found));
+};
+
+// The document in an address gets a guard like any other; what it names by itself is held with it.
+const unpacked = address => {
+  if (/^\s*java/i.test(address)) return [address, named(unescape(address))];
+  const request = new XMLHttpRequest();
+  request.open('GET', address, false);
+  request.send();
+  const type = request.getResponseHeader('content-type') || '', text = request.responseText;
+  if (!/ml/i.test(type)) return [address, []];
+  const made = /html/i.test(type) ? inside(text) : text;
+  return [/^\s*blob/i.test(address) ? URL.createObjectURL(new Blob([made], { type })) : 'data:' + type.replace(/;.*/, '') + ';charset=utf-8,' + encodeURIComponent(made), named(text)];
 };
 
 // The value that may be set, or nothing where it is held.
@@ -58,10 +81,11 @@ const passed = (element, attribute, value) => {
   if (!loads.test(element.localName + ' ' + name)) return value;
   if (name === 'style') return css(value);
   if (name === 'srcdoc') return String(value).includes(src) ? value : like(value, inside(String(value)));
-  const found = (/set$|ping|attr/.test(name) ? String(value).split(/[\s,]+/) : [value]).map(blocked).filter(needed => needed !== undefined);
-  if (found[0] !== undefined) return hold(element, name, value, found.includes('') ? '' : found.join(' '));
+  const [now, found] = /frame|embed|object/.test(element.localName) && /^\s*(data|blob|java\s*script):/i.test(value) ? unpacked(String(value))
+    : [value, lack(/set$|ping|attr|values/.test(name) ? String(value).split(/[\s,;]+/) : [name === 'content' ? (/^[\d.\s]+[;,\s]\s*(?:url\s*=\s*)?["']?([^"']*)/i.exec(value) || [])[1] : value])];
+  if (found[0] !== undefined) return hold(element, name, value, all(found));
   if (has(element, mark + '-' + name)) drop(element, mark + '-' + name);
-  return value;
+  return now;
 };
 const assign = at => (args, element, name) => {
   const value = passed(element, name || args[at - 1], args[at]);
@@ -73,8 +97,9 @@ const assign = at => (args, element, name) => {
 const look = element => {
   for (const { name, value } of element.attributes ? [...element.attributes] : []) {
     const may = passed(element, name, value);
-    if (may !== undefined && may !== value) set(element, name, may);
+    if (may !== undefined && may !== value) changes++, set(element, name, may);
   }
+  spoken(element, element.textContent);
   if (element.localName === 'style') {
     const text = css(element.textContent);
     if (text !== element.textContent) element.textContent = text;
@@ -129,6 +154,7 @@ const text = (args, node) => {
   const place = node.nodeType === 3 ? node.parentNode : node;
   if (node.nodeType === 2 && node.ownerElement) args[0] = passed(node.ownerElement, node.name, args[0]) || '';
   else if (place && place.localName === 'style') args[0] = css(args[0]);
+  else if (place) spoken(place, args[0]);
 };
 const node = ([attr], element) => {
   if (passed(element.localName ? element : script, attr.name, attr.value) !== attr.value) return () => null;
@@ -139,6 +165,7 @@ const insert = (args, parent) => args.forEach((one, at) => {
   else if (one && one.nodeType) {
     if (one.nodeType === 3 && style) one.data = css(one.data);
     if (one.ownerDocument && !one.ownerDocument.defaultView) scan(one);
+    if (one.querySelectorAll) for (const it of [one, ...one.querySelectorAll('script')]) spoken(it, it.textContent);
   }
 });
 
@@ -146,7 +173,7 @@ const kept = text => lacking(find(text))[0];
 const cookie = (name, value) => value && kept('@' + name.replace(/^__(Secure|(Host-)?(Http)?)-/i, '') + '=' + value);
 const nothing = () => {};
 
-const done = new WeakSet();
+const done = new WeakSet(), owners = new WeakMap();
 const realm = win => {
   let fresh;
   try { fresh = win.Element.prototype; } catch (_) { return; /* Another site's. */ }
@@ -168,15 +195,16 @@ const realm = win => {
   };
   for (const name of Object.getOwnPropertyNames(win)) {
     if (/^(HTML|SVG|MathML)\w*Element$/.test(name)) for (const it of Object.keys(proto(name))) {
-      if (/^(src(set|doc)?|href|data|poster|ping|background|style|imageSrcset|attributionSrc)$/.test(it)) patch(proto(name), it, (args, element) => assign(0)(args, element, it));
+      if (/^(src(set|doc)?|href|data|content|poster|ping|background|style|imageSrcset|attributionSrc)$/.test(it)) patch(proto(name), it, (args, element) => assign(0)(args, element, it));
     }
   }
   each('Element', 'setAttribute', assign(1));
   each('Element', 'setAttributeNS', assign(2));
   each('Element NamedNodeMap', 'setAttributeNode setAttributeNodeNS setNamedItem setNamedItemNS', node);
   each('Attr', 'value', text);
-  each('Node CharacterData HTMLElement', 'textContent nodeValue data innerText', text);
-  each('SVGAnimatedString', 'baseVal', ([value]) => shut(value) && nothing);
+  each('Node CharacterData HTMLElement HTMLScriptElement', 'textContent nodeValue data innerText text', text);
+  each('SVGScriptElement SVGImageElement SVGUseElement SVGFEImageElement', 'href', 0, (it, args, element) => { owners.set(it, element); return it; }, 'get');
+  each('SVGAnimatedString', 'baseVal', ([value], it) => owners.has(it) && passed(owners.get(it), 'href', value) === undefined && nothing);
   each('Element ShadowRoot', 'innerHTML setHTMLUnsafe', (args, place) => { args[0] = fragment(args[0], place); }, marked);
   each('Element', 'outerHTML', (args, place) => { args[0] = fragment(args[0], place.parentNode); }, frames);
   each('Element', 'insertAdjacentHTML', (args, place) => { args[1] = fragment(args[1], /^(afterb|beforee)/i.test(args[0]) ? place : place.parentNode); }, marked);
@@ -193,13 +221,27 @@ const realm = win => {
   each('Document', 'close', (args, doc) => flush(native, doc));
   each('Document', 'cookie', ([text]) => { const [, name, value] = /^\s*([^=;]*?)\s*=\s*([^;]*)/.exec(text) || []; return cookie(name, value) && nothing; });
   each('CookieStore', 'set', ([name, value]) => cookie(name.name || name, name.value || value) && (() => Promise.resolve()));
+  // Its keys are properties too.
   each('Storage', 'setItem', ([name]) => kept('#' + name) && nothing);
+  each('Storage', 'getItem removeItem key clear');
+  for (const name of ['localStorage', 'sessionStorage']) {
+    let own;
+    patch(win, name, 0, storage => {
+      if (!own) raw.set(own = new Proxy(storage, {
+        get: (_, key) => typeof storage[key] === 'function' ? storage[key].bind(storage) : storage[key],
+        set: (_, key, value) => { if (typeof key !== 'string' || !kept('#' + key)) storage[key] = value; return true; },
+      }), storage);
+      return own;
+    }, 'get');
+  }
   each('CSSStyleSheet CSSGroupingRule', 'insertRule addRule replace replaceSync', args => args.forEach((one, at) => { if (typeof one === 'string') args[at] = css(one); }));
   each('CSSStyleDeclaration', 'cssText setProperty', args => args.forEach((one, at) => { args[at] = one && css(one); }));
   patch(win, 'FontFace', args => { if (typeof args[1] === 'string') args[1] = css(args[1]); });
   patch(win, 'Audio', args => { if (shut(args[0])) args.length = 0; });
-  patch(win, 'open', 0, other => { if (other) realm(other); return other; });
-  each('HTMLFormElement', 'submit requestSubmit', ([by], form) => shut(by && get(by, 'formaction') || get(form, 'action') || '') && nothing);
+  patch(win, 'open', ([address, name]) => name && win[name] && win[name].window && shut(address) && (() => null), other => { if (other) realm(other); return other; });
+  const sends = (form, by) => shut(by && get(by, 'formaction') || get(form, 'action') || '');
+  each('HTMLFormElement', 'submit', (args, form) => sends(form) && nothing);
+  win.addEventListener('submit', event => { if (sends(event.target, event.submitter)) event.preventDefault(); }, true);
   each('Navigator', 'sendBeacon', ([address]) => shut(address) && (() => true));
   each('Worklet', 'addModule', ([address]) => shut(address) && (() => Promise.resolve()));
   each('HTMLIFrameElement HTMLFrameElement HTMLObjectElement HTMLEmbedElement', 'contentWindow contentDocument', 0, result => { if (result) realm(result.defaultView || result); return result; }, 'get');
@@ -230,6 +272,7 @@ bridge.grant = next => {
       const own = name.slice(mark.length + 1);
       if (own) setNS(element, own === 'xlink:href' ? 'http://www.w3.org/1999/xlink' : null, own, own === 'srcdoc' ? types.createHTML(value) : types.createScriptURL(value));
     }
+    if (element.localName === 'source' && element.parentNode.load) element.parentNode.load();
   }
   for (const fn of listeners) fn(next);
   for (const one of windows) try { one['consentry:' + dataset.gate].grant(next); } catch (_) { /* Another site's, or one that asks for itself. */ }
@@ -237,14 +280,7 @@ bridge.grant = next => {
 Object.assign(bridge, types);
 Object.defineProperty(window, 'consentry:' + dataset.gate, { value: bridge, configurable: true });
 
-const sweep = () => {
-  for (const name of ['localStorage', 'sessionStorage']) try {
-    for (const one of Object.keys(window[name])) if (kept('#' + one)) window[name].removeItem(one);
-  } catch (_) { /* Not allowed here. */ }
-};
-sweep();
-for (const type of ['pagehide', 'visibilitychange']) addEventListener(type, sweep, true);
-
+bridge.kept = kept;
 const frames = realm(window);
 new MutationObserver(list => {
   for (const { target, addedNodes, type } of list) {

@@ -35,7 +35,7 @@ const policyAllows = (vendor, purposes) => !undeclared.has(vendor)
 const lacking = hits => (hits || []).filter(hit => !policyAllows(...hit));
 
 // What an address still needs, as markers say it: '' is never. Nothing where it may be loaded.
-const once = new Map();
+const once = new Map(), raw = new WeakMap();
 const bridge = { held: {} };
 const blocked = address => {
   const hits = lacking(needs(address));
@@ -56,6 +56,7 @@ const patch = (holder, name, before, after, key) => {
   if (!once.has(name)) once.set(name, native);
   const call = (how, args, target) => {
     let instead;
+    target = raw.get(target) || target;
     try { instead = before && before(args, target); } catch (_) { instead = () => {}; }
     if (instead) return instead();
     const result = how(native, ...(how === Reflect.apply ? [target, args] : [args, target]));
@@ -87,10 +88,10 @@ const dead = (native, target) => {
 // A worker from memory gets its guard before its own text. One from an address passes the gate.
 const blobs = new Map();
 const guarded = ([address, options], guard) => {
-  const blob = blobs.get(String(address)), module = options && options.type === 'module';
+  const blob = blobs.get(String(address)) || /^\s*(data|blob):/i.test(address) && '', module = options && options.type === 'module';
   const load = one => module ? 'import' + JSON.stringify(one) + ';' : 'importScripts(' + JSON.stringify(one) + ');';
-  return blob ? URL.createObjectURL(new Blob([load(guard), blob], { type: 'text/javascript' }))
-    : /^\s*(data|blob):/i.test(address) ? 'data:text/javascript,' + encodeURIComponent(load(guard) + load(String(address))) : address;
+  // One of an origin of its own could not ask what is granted.
+  return blob === false ? address : URL.createObjectURL(new Blob([load(guard), blob || load(String(address))], { type: 'text/javascript' }));
 };
 
 const network = (win, guard, typed) => {
