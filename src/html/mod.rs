@@ -365,6 +365,15 @@ impl fmt::Debug for Gate {
     }
 }
 
+/// Where addresses that are not granted stand in a script's text, each behind its quote: those that a module loads
+/// before anything in it runs. For a script whose kind nobody says; in one that is no module they stand in text.
+pub fn held_imports(policy: &Policy, grants: &Grants, base: &Url, script: &[u8]) -> Vec<usize> {
+    let mut others = BTreeMap::new();
+    let mut resolver = address::Resolver { policy, base, own: base.host_str(), encoding: encoding_rs::UTF_8, others: &mut others };
+    let named = code::named(script::Script::Module, script, &mut resolver);
+    named.into_iter().filter(|named| !policy.allows(grants, &named.hits)).map(|named| named.at).collect()
+}
+
 /// Reports what would become of every tag of a known vendor in a page, without changing it.
 pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) -> Result<Vec<TagReport>, GateError> {
     inspect(policy, grants, base, html).map(|report| report.tags)

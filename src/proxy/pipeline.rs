@@ -311,7 +311,10 @@ impl Pipeline {
         match plan {
             Plan::Pass => {
                 if let Some(guard) = self.worker_guard(ctx, prepared.treatment, &prepared.head) {
-                    let (mut head, body) = worker::guard(head, body, guard, &self.site.config.prefix).await?;
+                    let (mut head, body) = worker::guard(head, body, guard, &self.site.config.prefix, |script| {
+                        html::held_imports(ctx.policy(), &ctx.grants, &prepared.address, script)
+                    })
+                    .await?;
                     heads::mark(ctx, &prepared, &mut head.headers);
                     return Ok(Response::from_parts(head, body));
                 }

@@ -10,8 +10,10 @@ use crate::{
     wire::{self, Body, Failure, SEC_FETCH_DEST},
 };
 
-/// How much of a script is looked at for what has to stand first in it.
-const PEEK_BYTES: usize = 4 << 10;
+/// How much of a script is read before it is sent on. In a longer one nothing can be changed.
+const PEEK_BYTES: usize = 1 << 20;
+/// Before an address it makes it one of an empty module, and the rest of it a comment there.
+const EMPTY_MODULE: &[u8] = b"data:text/javascript,//";
 
 /// Whether the request is for the script that a worker begins with. What it imports runs in a realm that
 /// is guarded by then. Worklets have nothing to send with.
@@ -26,12 +28,14 @@ pub(super) fn prepare(headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 
-/// The script behind the guard. `prefix` is the path of the gate's own paths.
+/// The script behind the guard. `prefix` is the path of the gate's own paths, `held` tells where addresses stand that
+/// the script must not import: a browser loads them before the guard runs.
 pub(super) async fn guard(
     mut head: response::Parts,
     body: Body,
     guard: &Asset,
     prefix: &str,
+    held: impl FnOnce(&[u8]) -> Vec<usize>,
 ) -> Result<(response::Parts, Body), Failure> {
     if head.status != StatusCode::OK {
         return Ok((head, body)); // No browser runs it.
@@ -40,7 +44,22 @@ pub(super) async fn guard(
     if coded {
         return Err(Failure::Unreadable("a worker's script came compressed although that was not asked for".to_owned()));
     }
-    let (first, body) = peek::first(body, PEEK_BYTES).await?;
+    let (first, mut body) = peek::first(body, PEEK_BYTES).await?;
+    let held = held(&first);
+    if !held.is_empty() {
+        if first.len() >= PEEK_BYTES {
+            return Err(Failure::Unreadable("a worker's script imports a held vendor and is too long to change".to_owned()));
+        }
+        let mut changed = Vec::with_capacity(first.len() + held.len() * EMPTY_MODULE.len());
+        let mut from = 0;
+        for at in held {
+            changed.extend_from_slice(&first[from..at]);
+            changed.extend_from_slice(EMPTY_MODULE);
+            from = at;
+        }
+        changed.extend_from_slice(&first[from..]);
+        body = peek::behind(changed.into(), wire::empty());
+    }
     let before = match Start::of(&first) {
         // Its imports run before anything else in it, so the guard is the first of them.
         Start::Module => Bytes::from(format!("import\"{prefix}/assets/{}\";\n", guard.path)),
