@@ -135,7 +135,8 @@
   const run = ([old, type, external, mark]) => new Promise(done => {
     const copy = document.createElementNS(old.namespaceURI, 'script');
     const text = old.textContent;
-    before(old.getAttribute(mark), old, external ? '' : text);
+    const address = old.getAttribute(mark + '-src') || '';
+    before(old.getAttribute(mark), old, /^\s*data:/i.test(address) ? unescape(address) : external ? '' : text);
     rename(old, copy, mark);
     copy.nonce = old.nonce;
     copy.async = old.hasAttribute('async');
@@ -195,7 +196,10 @@
       if (!granted(old.getAttribute(mark), state)) continue;
       try {
         if (old.localName !== 'script') {
+          if (old.localName === 'style') old.removeAttribute('type');
           rename(old, old, mark);
+          // These are read when they come into the page.
+          if (/^(style$|set$|animate)/.test(old.localName)) old.replaceWith(old.cloneNode(true));
           if (old.localName === 'source' && old.parentNode.load) old.parentNode.load();
           continue;
         }

@@ -1,4 +1,4 @@
-//! Where the gate's own markup goes in XHTML, and what it must look like there.
+//! Where the gate's own markup goes in XHTML and SVG, and what it must look like there.
 //!
 //! The templates are HTML. In XML every element must be closed, every attribute quoted, and nothing
 //! but five entities is known, so the markup is written out anew; what cannot be is left out.
@@ -13,7 +13,8 @@ use super::{
     tag::StartTag,
 };
 
-/// Looks for the two places: behind the start tags of `head` and `body`, children of an `html` root.
+/// Looks for the two places: behind the start tags of `head` and `body`, children of an `html` root. A drawing that is a
+/// document has a place for scripts alone, behind its root's start tag.
 #[derive(Debug)]
 pub(super) struct Places {
     head: Option<String>,
@@ -40,6 +41,11 @@ impl Places {
         patches: &mut Patches,
     ) {
         match scope.depth() {
+            1 if !observe && space == Space::Svg && local == "svg" && !tag.is_empty => {
+                if let Some(markup) = self.head.take().and_then(|markup| well_formed(&markup, true)) {
+                    patches.insert(tag.span.end, markup);
+                }
+            }
             1 => self.is_page = !observe && space == Space::Xhtml && local == "html",
             2 if self.is_page && space == Space::Xhtml => {
                 // Outside of the element its own namespaces do not hold.

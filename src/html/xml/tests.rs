@@ -312,7 +312,9 @@ fn markup_of_the_gate_goes_into_xhtml_and_nowhere_else() {
         result.unwrap_or_else(|fault| panic!("{xml}: {fault}"));
         assert_eq!(out, want);
     }
-    for xml in [format!("<svg {SVG}><g/></svg>"), "<html><head/><body/></html>".to_owned()] {
+    let (out, _, _) = gate_with(&page, &Limits::default(), &format!("<svg {SVG}><g/></svg>"));
+    assert_eq!(out, format!("<svg {SVG}>{}<g/></svg>", named(head)));
+    for xml in [format!("<svg {SVG}/>"), "<html><head/><body/></html>".to_owned()] {
         let (out, _, _) = gate_with(&page, &Limits::default(), &xml);
         assert_eq!(out, xml);
     }
