@@ -161,6 +161,8 @@ pub(super) fn shown(base: &Url, address: &str) -> Option<String> {
 /// Text of an attribute value: characters of the page's encoding, then character references.
 pub(super) fn decode<'v>(value: &'v [u8], encoding: &'static Encoding) -> Cow<'v, str> {
     let text = if value.is_ascii() { String::from_utf8_lossy(value) } else { encoding.decode_without_bom_handling(value).0 };
+    // A browser reads a zero byte as the replacement character, which the URL parser would strip at the start.
+    let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text };
     if text.contains('&') { htmlize::unescape_attribute(text) } else { text }
 }
 

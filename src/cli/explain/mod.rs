@@ -160,10 +160,7 @@ fn tell(policy: &Policy, base: &Url, tags: &[TagReport]) -> io::Result<()> {
         return writeln!(out, "no tag of a known vendor");
     }
     let what = |tag: &TagReport| {
-        let place = tag
-            .address
-            .clone()
-            .unwrap_or_else(|| tag.attribute.as_deref().map_or("inline", |_| "a list of addresses").to_owned());
+        let place = tag.address.clone().unwrap_or_else(|| whereabouts(tag.attribute.as_deref()).to_owned());
         match &tag.attribute {
             Some(attribute) => format!("<{} {attribute}> {place}", tag.element),
             None => format!("<{}> {place}", tag.element),
@@ -240,4 +237,16 @@ fn tell_json(policy: &Policy, base: &Url, inventory: &Inventory, wall: &Wall) ->
         "containment": wall.policy(),
     });
     writeln!(io::stdout().lock(), "{told}")
+}
+
+/// Where the address stands that is not shown by itself.
+fn whereabouts(attribute: Option<&str>) -> &'static str {
+    match attribute {
+        None => "inline",
+        Some("srcdoc") => "in its document",
+        Some("srcset" | "imagesrcset" | "ping" | "attributionsrc") => "in its list",
+        Some("style") => "in its style",
+        Some("content") => "in its refresh",
+        Some(_) => "in what it spells out",
+    }
 }
