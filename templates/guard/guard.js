@@ -6,6 +6,16 @@ const mark = 'data-gate-' + dataset.gate, base = src.replace(/\/assets\/.*/, '')
 const worker = base + '/assets/' + data.worker;
 state = JSON.parse(dataset.state);
 state.grants = Object.fromEntries(state.grants.map(id => [id, true]));
+// A framework that takes over the whole document must find in the head what it rendered: the gate's style
+// becomes one that no element stands for, and gate.js, deferred, runs without its element.
+for (const one of script.parentNode.querySelectorAll('[data-consentry]')) try {
+  if (one.sheet) {
+    bridge.sheet = new CSSStyleSheet();
+    bridge.sheet.replaceSync([...one.sheet.cssRules].map(rule => rule.cssText).join(''));
+    document.adoptedStyleSheets = [...document.adoptedStyleSheets, bridge.sheet];
+  }
+  if (one.sheet !== null) one.remove();
+} catch (_) { /* An older browser keeps the element. */ }
 script.remove();
 
 const pending = new Set(), listeners = [];
@@ -245,6 +255,14 @@ const sweep = () => {
 sweep();
 for (const type of ['pagehide', 'visibilitychange']) addEventListener(type, sweep, true);
 
+// Such a framework counts a body's children from its start and leaves alone what follows its own: until
+// gate.js takes over, the banner is the last of them whenever a script runs.
+let moves = 500;
+const keep = () => {
+  const { own } = bridge, { body } = document;
+  if (own && body && body.lastChild !== own && !own.contains(document.activeElement) && moves-- > 0) body.append(own);
+};
+
 const frames = realm(window);
 new MutationObserver(list => {
   for (const { target, addedNodes, type } of list) {
@@ -252,7 +270,11 @@ new MutationObserver(list => {
       const now = get(target, 'style'), then = now && css(now);
       if (then !== now) set(target, 'style', then);
     }
-    for (const one of addedNodes) if (one.nodeType === 1) look(one);
+    for (const one of addedNodes) if (one.nodeType === 1) {
+      look(one);
+      if (bridge.own === undefined && target === document.body && has(one, 'data-consentry')) bridge.own = one;
+    }
   }
   frames();
+  keep();
 }).observe(document, { childList: true, subtree: true, attributeFilter: ['style'] });
