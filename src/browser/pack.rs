@@ -150,8 +150,22 @@ fn would_join(before: &str, after: &str) -> bool {
 
 /// What browsers provide under names that scripts also give to their own.
 const GLOBALS: [&str; 16] = [
-    "caches", "close", "event", "fetch", "history", "length", "location", "name", "navigator", "open", "origin", "parent", "self",
-    "status", "top", "window",
+    "caches",
+    "close",
+    "event",
+    "fetch",
+    "history",
+    "length",
+    "location",
+    "name",
+    "navigator",
+    "open",
+    "origin",
+    "parent",
+    "self",
+    "status",
+    "top",
+    "window",
 ];
 
 /// Short names by what they stand for.

@@ -30,7 +30,8 @@
     copy = own && own.cloneNode(true);
   };
   take(bridge.own || document.querySelector('body > .consentry[data-consentry]'));
-  bridge.own = 0;
+  // The guard keeps it no longer: what else comes is not its first.
+  bridge.own = { matches: () => true };
   const put = () => document.body[settled ? 'prepend' : 'append'](own);
 
   // A document rendered for hydration says so before the framework has come; React's root knows when it is done.

@@ -7,15 +7,16 @@ const worker = base + '/assets/' + data.worker;
 state = JSON.parse(dataset.state);
 state.grants = Object.fromEntries(state.grants.map(id => [id, true]));
 // A framework that takes over the whole document must find in the head what it rendered: the gate's style
-// becomes one that no element stands for, and gate.js, deferred, runs without its element.
+// becomes one that no element stands for, and gate.js, deferred, runs without its element. Older browsers
+// keep the style's element.
 for (const one of script.parentNode.querySelectorAll('[data-consentry]')) try {
   if (one.sheet) {
-    bridge.sheet = new CSSStyleSheet();
-    bridge.sheet.replaceSync([...one.sheet.cssRules].map(rule => rule.cssText).join(''));
-    document.adoptedStyleSheets = [...document.adoptedStyleSheets, bridge.sheet];
+    const sheet = bridge.sheet = new CSSStyleSheet();
+    sheet.replaceSync([...one.sheet.cssRules].map(rule => rule.cssText).join(''));
+    document.adoptedStyleSheets.push(sheet);
   }
-  if (one.sheet !== null) one.remove();
-} catch (_) { /* An older browser keeps the element. */ }
+  one.remove();
+} catch (_) { /* Such a one. */ }
 script.remove();
 
 const pending = new Set(), listeners = [];
@@ -258,10 +259,6 @@ for (const type of ['pagehide', 'visibilitychange']) addEventListener(type, swee
 // Such a framework counts a body's children from its start and leaves alone what follows its own: until
 // gate.js takes over, the banner is the last of them whenever a script runs.
 let moves = 500;
-const keep = () => {
-  const { own } = bridge, { body } = document;
-  if (own && body && body.lastChild !== own && !own.contains(document.activeElement) && moves-- > 0) body.append(own);
-};
 
 const frames = realm(window);
 new MutationObserver(list => {
@@ -272,9 +269,10 @@ new MutationObserver(list => {
     }
     for (const one of addedNodes) if (one.nodeType === 1) {
       look(one);
-      if (bridge.own === undefined && target === document.body && has(one, 'data-consentry')) bridge.own = one;
+      if (target === document.body && has(one, 'data-consentry')) bridge.own = bridge.own || one;
     }
   }
   frames();
-  keep();
+  const { own } = bridge, { body } = document;
+  if (moves && own && body && body.lastChild !== own && !own.matches(':focus-within')) moves--, body.append(own);
 }).observe(document, { childList: true, subtree: true, attributeFilter: ['style'] });
