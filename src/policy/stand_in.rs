@@ -73,7 +73,7 @@ pub(super) fn read(mut section: Section<'_>, inherited: PurposeSet, known: &[Pur
             section.fault(
                 name.offset,
                 format!("`{}` is no name of a global or a property", name.value),
-                "write one such as \"fbq\"",
+                "write one such as \"acme\"",
             );
         }
     }

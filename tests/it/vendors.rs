@@ -40,6 +40,8 @@ struct Expected {
     #[serde(default)]
     inline: Vec<(String, String)>,
     #[serde(default)]
+    amp: Vec<(String, String)>,
+    #[serde(default)]
     answers: Vec<(String, String)>,
     #[serde(default)]
     cookies: Vec<(String, String)>,
@@ -165,6 +167,16 @@ fn files_of_the_sites_own_paths_are_known_by_what_comes_back() {
 }
 
 #[test]
+fn amp_names_hit_their_rule() {
+    let (policy, table) = (policy(), table());
+    let amp = |text: &str| {
+        let hits = policy.match_amp(text);
+        hits.iter().map(|id| policy.rule(id).id.clone()).collect::<Vec<_>>().join(" ")
+    };
+    check(wanted(&table, |expected| &expected.amp), amp);
+}
+
+#[test]
 fn storage_keys_hit_their_rule_and_the_sites_own_hit_none() {
     let (policy, table) = (policy(), table());
     check(wanted(&table, |expected| &expected.storage), |text| storage(&policy, text));
@@ -195,7 +207,7 @@ fn every_vendor_is_in_the_table_with_every_rule_and_names_who_receives_the_data(
             wrong.push(format!("{} has too few addresses", def.id));
         }
     }
-    let columns: [Column; 4] = [|e| &e.addresses, |e| &e.inline, |e| &e.cookies, |e| &e.storage];
+    let columns: [Column; 5] = [|e| &e.addresses, |e| &e.inline, |e| &e.amp, |e| &e.cookies, |e| &e.storage];
     let names = columns.into_iter().flat_map(|column| wanted(&table, column)).map(|(_, names)| names);
     let shown: BTreeSet<String> = names.flat_map(|names| names.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
     let silent = policy.rules().iter().filter(|rule| !matches!(rule.what, What::Answer { .. }) && !shown.contains(&rule.id));

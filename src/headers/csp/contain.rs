@@ -154,7 +154,8 @@ fn granted(policy: &Policy, grants: &Grants) -> BTreeMap<VendorId, BTreeSet<Plac
         let patterns: Vec<String> = paths.iter().map(|path| path.pattern()).collect();
         let spelt: Option<Vec<String>> = patterns.iter().map(|pattern| source_path(pattern)).collect();
         let spelt = spelt.filter(|paths| !whole && !paths.is_empty()).unwrap_or_else(|| vec![String::new()]);
-        for host in hosts {
+        // A policy has no way to say every country's spelling of a name: vendor files name those that matter.
+        for host in hosts.iter().filter(|host| !host.ends_with(".*")) {
             let at = |path: &String| Place { host: host.clone(), port: None, path: path.clone(), sockets: false };
             places.entry(rule.vendor).or_default().extend(spelt.iter().map(at));
         }

@@ -238,16 +238,21 @@ fn a_domain_is_what_its_owner_registered_as_far_as_a_name_tells() {
 }
 
 #[test]
-fn every_shipped_vendor_granted_stays_below_the_buffer_of_a_proxy_in_front() {
-    let mut sources = Sources::embedded();
-    sources.insert("site.toml", "vendors = \"all\"\n[controller]\nname = \"A\"\ncontact = \"a@b.example\"\n");
-    let policy = Policy::compile(&sources).expect("good files").0;
-    for enforced in [true, false] {
-        let wall = Wall::build(&policy, &policy.everything(), &Setting { enforced, ..SETTING });
-        let mut map = HeaderMap::new();
-        wall.raise(&mut map, Containment::Enforce, "/_consent/report", true);
-        let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        assert!(bytes < 3_500, "{bytes} bytes: {:?}", wall.fit);
-        assert!(enforced || wall.fit != Fit::Open, "reports say something whatever is granted");
+fn shipped_vendors_granted_stay_below_the_buffer_of_a_proxy_in_front() {
+    let usual = "[\"meta\", \"tiktok\", \"linkedin\", \"x\", \"pinterest\", \"snap\", \"reddit\", \"google-tag-manager\", \"google-analytics\", \
+                 \"google-ads\", \"microsoft-uet\", \"clarity\", \"hotjar\", \"hubspot\", \"matomo\", \"youtube\"]";
+    for (vendors, all) in [(usual, false), ("\"all\"", true)] {
+        let mut sources = Sources::embedded();
+        sources.insert("site.toml", format!("vendors = {vendors}\n[controller]\nname = \"A\"\ncontact = \"a@b.example\"\n"));
+        let policy = Policy::compile(&sources).expect("good files").0;
+        for enforced in [true, false] {
+            let wall = Wall::build(&policy, &policy.everything(), &Setting { enforced, ..SETTING });
+            let mut map = HeaderMap::new();
+            wall.raise(&mut map, Containment::Enforce, "/_consent/report", true);
+            let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+            assert!(bytes < 3_500, "{bytes} bytes: {:?}", wall.fit);
+            // Nobody uses all of them; who grants all of them has no wall left.
+            assert!(all || wall.fit != Fit::Open, "sixteen vendors fit");
+        }
     }
 }
