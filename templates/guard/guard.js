@@ -169,8 +169,15 @@ const realm = win => {
     for (let at = win.length; at--;) realm(win[at]);
     return result;
   };
+  // What stood there before is the page's own markup, and gate.js runs that in order.
+  const held = place => [...(place.parentNode || place).querySelectorAll(`[${mark}]`)];
+  const markup = (args, at, place, context) => {
+    const was = changes;
+    args[at] = fragment(args[at], context);
+    if (changes > was) args.were = held(place);
+  };
   const marked = (result, args, place) => {
-    for (const element of (place.parentNode || place).querySelectorAll(`[${mark}]`)) pending.add(element);
+    if (args.were) for (const element of held(place)) if (!args.were.includes(element)) pending.add(element);
     return frames(result);
   };
   const proto = name => win[name] && win[name].prototype;
@@ -188,9 +195,9 @@ const realm = win => {
   each('Attr', 'value', text);
   each('Node CharacterData HTMLElement', 'textContent nodeValue data innerText', text);
   each('SVGAnimatedString', 'baseVal', ([value]) => shut(value) && nothing);
-  each('Element ShadowRoot', 'innerHTML setHTMLUnsafe', (args, place) => { args[0] = fragment(args[0], place); }, marked);
+  each('Element ShadowRoot', 'innerHTML setHTMLUnsafe', (args, place) => markup(args, 0, place, place), marked);
   each('Element', 'outerHTML', (args, place) => { args[0] = fragment(args[0], place.parentNode); }, frames);
-  each('Element', 'insertAdjacentHTML', (args, place) => { args[1] = fragment(args[1], /^(afterb|beforee)/i.test(args[0]) ? place : place.parentNode); }, marked);
+  each('Element', 'insertAdjacentHTML', (args, place) => markup(args, 1, place, /^(afterb|beforee)/i.test(args[0]) ? place : place.parentNode), marked);
   each('Range', 'createContextualFragment', args => { args[0] = fragment(args[0], {}); });
   each('Node Element Document DocumentFragment CharacterData Range', 'appendChild insertBefore replaceChild append prepend before after replaceWith replaceChildren moveBefore insertAdjacentElement insertNode surroundContents importNode adoptNode', insert, frames);
   const native = proto('Document').write;
