@@ -267,10 +267,18 @@
     return { vendors: {}, ...await answer.json() };
   };
 
+  // The page's own scripts may turn forms and links into requests of theirs: the notice's go first and alone.
+  const ours = event => event.target.closest && event.target.closest('.consentry[data-consentry]');
+  addEventListener('click', event => {
+    if (ours(event)) event.stopImmediatePropagation();
+  }, true);
+
   addEventListener('submit', event => {
     const { target: form, submitter } = event;
     const choice = submitter && submitter.value;
-    if (!/^(accept|reject)_all$/.test(choice) || !form.closest('.consentry-banner[data-consentry]')) return;
+    if (!ours(event)) return;
+    event.stopImmediatePropagation();
+    if (!/^(accept|reject)_all$/.test(choice)) return;
     event.preventDefault();
     if (busy) return;
     busy = true;
@@ -285,7 +293,7 @@
       form.append(field);
       form.submit();
     });
-  });
+  }, true);
 
   // Decided elsewhere: a page that ran nothing follows in place. Code that ran cannot be unloaded.
   const recheck = () => ask('/state').then(state => {
