@@ -1,5 +1,7 @@
 //! One start tag -> patches: which of its attributes are taken away, which are written anew.
 
+use std::ops::Range;
+
 use super::{
     GateError, TagReport,
     address::decode,
@@ -110,6 +112,13 @@ impl Walker {
             return;
         }
         let own = element.tag.is_the_pages_own() || found.styles_only;
+        // A framework that takes over the head counts its elements: the hint stays, and names nothing.
+        if verdict == Verdict::Strip && element.tag == Tag::Link && self.setting == Setting::Page {
+            for attribute in element.attributes.iter().filter(|attribute| Self::is_found(element, found, attribute)) {
+                findings.patches.cut(with_its_space(element, attribute));
+            }
+            return;
+        }
         if verdict == Verdict::Strip && element.start.expendable && !own {
             if element.tag.content_goes_too() && element.start.has_content {
                 self.push(element, Awaits::Cut);
@@ -126,12 +135,17 @@ impl Walker {
         }
         for attribute in element.attributes {
             let name = element.view.get(attribute.name.clone());
-            let same = |&held: &usize| element.view.get(element.attributes[held].name.clone()).eq_ignore_ascii_case(name);
             let a_type = element.tag == Tag::Script && !found.styles_only && name.eq_ignore_ascii_case(b"type");
-            if a_type || found.attributes.iter().any(same) {
+            if a_type || Self::is_found(element, found, attribute) {
                 findings.patches.insert(attribute.name.start, finding::rename(&self.ctx.page));
             }
         }
+    }
+
+    /// Whether an attribute has the name of one that hit: of two the first counts, until it is gone.
+    fn is_found(element: &Element<'_>, found: &Found, attribute: &Attribute) -> bool {
+        let name = |attribute: &Attribute| element.view.get(attribute.name.clone());
+        found.attributes.iter().any(|&held| name(&element.attributes[held]).eq_ignore_ascii_case(name(attribute)))
     }
 
     /// Rewrites a policy in a `meta`. Returns whether the element is one.
@@ -153,6 +167,25 @@ impl Walker {
         }
         true
     }
+}
+
+/// An attribute with the space before it, which stays where the next one would otherwise join what stands before.
+fn with_its_space(element: &Element<'_>, attribute: &Attribute) -> Range<usize> {
+    let tag = element.start.span.clone();
+    let byte = |at: usize| element.view.get(at..at + 1)[0];
+    let is_quote = |byte: u8| matches!(byte, b'"' | b'\'');
+    let end = match attribute.value.clone() {
+        Some(value) if is_quote(byte(value.start - 1)) && byte(value.end) == byte(value.start - 1) => value.end + 1,
+        Some(value) => value.end,
+        None => attribute.name.end,
+    };
+    let mut start = attribute.name.start;
+    if byte(end).is_ascii_whitespace() || end + 1 == tag.end {
+        while byte(start - 1).is_ascii_whitespace() {
+            start -= 1;
+        }
+    }
+    start..end
 }
 
 /// Where a document's doctype ends, if it begins with one: the start of the document otherwise. Before it, anything

@@ -259,9 +259,20 @@ fn lists_of_addresses_are_searched() {
 #[test]
 fn hints_are_stripped() {
     for rel in ["preload", "modulepreload", "preconnect", "dns-prefetch", "prefetch", "prerender"] {
-        check(&format!("<p><link rel={rel} href=//acme.example><b>"), "<p><b>");
+        check(&format!("<p><link rel={rel} href=//acme.example><b>"), &format!("<p><link rel={rel}><b>"));
     }
-    check("<link rel=preload imagesrcset='//acme.example/x 1x' as=image>", "");
+    for (html, want) in [
+        ("<link rel=preload imagesrcset='//acme.example/x 1x' as=image>", "<link rel=preload as=image>"),
+        ("<link  rel=preload\n href = '//acme.example/x'  />", "<link  rel=preload  />"),
+        ("<link rel=preload href='//acme.example/x'as=script>", "<link rel=preload as=script>"),
+        ("<link rel=preload href='//acme.example/x'/>", "<link rel=preload />"),
+        ("<link rel='preload'href=//acme.example/x>", "<link rel='preload'>"),
+        ("<link HREF=/own href=//acme.example rel=preload>", "<link rel=preload>"),
+        ("<link/href=//acme.example/rel=preload rel=preload>", "<link/ rel=preload>"),
+    ] {
+        check(html, want);
+    }
+    check("<noscript><link rel=preload href=//acme.example></noscript>", "<noscript></noscript>");
 }
 
 #[test]
@@ -432,8 +443,8 @@ fn insertions_stand_behind_head_and_body_or_where_they_are_implied() {
         ),
         ("<head><template><p></template><main>", "<head><H><template><p></template><B><main>"),
         ("<frameset><frame src=/></frameset>", "<H><frameset><frame src=/></frameset>"),
-        ("<link rel=preload href=//acme.example><p>", "<H><B><p>"),
-        ("<head><link rel=preload href=//acme.example><body>", "<head><H><body><B>"),
+        ("<link rel=preload href=//acme.example><p>", "<H><link rel=preload><B><p>"),
+        ("<head><link rel=preload href=//acme.example><body>", "<head><H><link rel=preload><body><B>"),
         ("no tag at all", "no tag at all"),
         ("<head", "<head"),
         ("", ""),

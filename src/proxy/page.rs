@@ -57,21 +57,20 @@ fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (
         decided_at: decided_at.as_deref(),
         state: &state,
     };
-    // First of all: what comes after it may be code that runs.
-    let mut head = if ctx.site.config.rings.guard { scripts.guard(&in_browser) } else { String::new() };
+    // It takes the elements before it out of the document; what comes after it may be code that runs.
+    let guard = if ctx.site.config.rings.guard { scripts.guard(&in_browser) } else { String::new() };
     if ctx.policy().declared().is_empty() {
-        return (head, String::new());
+        return (guard, String::new());
     }
+    let gate = scripts.gate(&in_browser);
     if !prepared.asked.top_level {
-        return (head + &scripts.gate(&in_browser), String::new());
+        return (gate + &guard, String::new());
     }
     let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
     let return_to = return_to(ctx, prepared);
     let fill = Fill { prefix_url: &prefix_url, token: &token, return_to: &return_to, csp_nonce: csp_nonce.as_deref() };
     let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
-    head.push_str(&notices.head(&fill));
-    head.push_str(&scripts.gate(&in_browser));
-    (head, body)
+    (notices.head(&fill) + &gate + &guard, body)
 }
 
 /// The page itself; the answer to a POST is no place to come back to.

@@ -26,6 +26,49 @@
     policy = trustedTypes.createPolicy('consentry', { createHTML: same, createScript: same, createScriptURL: same });
   } catch (_) { /* This browser has none, or the page allows none. */ }
 
+  // The banner, or the link after a decision: it was last in the body while frameworks that hydrate the whole
+  // document may have counted its children. Once the page has loaded and none is about to any more, it goes
+  // where keyboards and readers begin, and where the server's markup has it.
+  let own, copy, settled, puts = 100;
+  const take = notice => {
+    own = notice;
+    copy = own && own.cloneNode(true);
+  };
+  take(bridge.own || document.querySelector('body > .consentry[data-consentry]'));
+  // The guard keeps it no longer: what else comes is not its first.
+  bridge.own = { matches: () => true };
+  const put = () => document.body[settled ? 'prepend' : 'append'](own);
+
+  // A document rendered for hydration says so before the framework has come; React's root knows when it is done.
+  const hydrates = () => {
+    const root = document[Object.keys(document).find(name => name.startsWith('__reactContainer'))];
+    try {
+      return root ? root.stateNode.current.memoizedState.isDehydrated : ['__next_f', '__remixContext', '__reactRouterContext', '$_TSR'].some(name => name in window);
+    } catch (_) { /* Another React's insides: the page has loaded, that must do. */ }
+  };
+  const settle = left => (window.requestIdleCallback || setTimeout)(() => {
+    if (hydrates()) return left && setTimeout(settle, 200, left - 1);
+    settled = true;
+    if (!own || own.contains(document.activeElement)) return;
+    const { body } = document;
+    if (own.parentNode === body && body.moveBefore) body.moveBefore(own, body.firstChild);
+    else put();
+  }, { timeout: 1000 });
+  if (document.readyState === 'complete') settle(50);
+  else addEventListener('load', () => settle(50));
+
+  // What swaps the body, or renders it anew, takes the notice away.
+  const keep = () => {
+    const { body } = document;
+    if (!own || !body || own.parentNode === body && body.isConnected && own.hasAttribute('data-consentry') || puts-- <= 0) return;
+    if (!own.hasAttribute('data-consentry')) take(copy);
+    for (const other of document.querySelectorAll('body .consentry[data-consentry]')) if (other !== own) other.remove();
+    put();
+    const { sheet } = bridge, sheets = document.adoptedStyleSheets;
+    if (sheet && ![...sheets].includes(sheet)) document.adoptedStyleSheets = [...sheets, sheet];
+  };
+  if (own) new MutationObserver(keep).observe(document, { childList: true, subtree: true });
+
   // Every rule that hit must be covered. An empty marker is a vendor nobody is offered.
   const granted = (marker, { grants, vendors }) => marker && marker.split(' ').every(item => {
     const [vendor, purposes] = item.split(':');
@@ -219,8 +262,12 @@
   const apply = state => {
     undecided = false;
     decidedAt = state.decided_at || '';
-    for (const banner of document.querySelectorAll('.consentry-banner[data-consentry]')) {
-      banner.replaceWith(banner.querySelector('template').content);
+    const { content } = own && own.querySelector('template[data-consentry-choices]') || {};
+    if (content) {
+      const banner = own;
+      take(content.firstElementChild);
+      banner.replaceWith(own);
+      keep();
     }
     const { grants, vendors } = state;
     if (bridge.grant) bridge.grant({ grants: { ...grants }, vendors: { ...vendors } });
@@ -236,10 +283,18 @@
     return { vendors: {}, ...await answer.json() };
   };
 
+  // The page's own scripts may turn forms and links into requests of theirs: the notice's go first and alone.
+  const ours = event => event.target.closest && event.target.closest('.consentry[data-consentry]');
+  addEventListener('click', event => {
+    if (ours(event)) event.stopImmediatePropagation();
+  }, true);
+
   addEventListener('submit', event => {
     const { target: form, submitter } = event;
     const choice = submitter && submitter.value;
-    if (!/^(accept|reject)_all$/.test(choice) || !form.closest('.consentry-banner[data-consentry]')) return;
+    if (!ours(event)) return;
+    event.stopImmediatePropagation();
+    if (!/^(accept|reject)_all$/.test(choice)) return;
     event.preventDefault();
     if (busy) return;
     busy = true;
@@ -254,7 +309,7 @@
       form.append(field);
       form.submit();
     });
-  });
+  }, true);
 
   // Decided elsewhere: a page that ran nothing follows in place. Code that ran cannot be unloaded.
   const recheck = () => ask('/state').then(state => {

@@ -6,6 +6,17 @@ const mark = 'data-gate-' + dataset.gate, base = src.replace(/\/assets\/.*/, '')
 const worker = base + '/assets/' + data.worker;
 state = JSON.parse(dataset.state);
 state.grants = Object.fromEntries(state.grants.map(id => [id, true]));
+// A framework that takes over the whole document must find in the head what it rendered: the gate's style
+// becomes one that no element stands for, and gate.js, deferred, runs without its element. Older browsers
+// keep the style's element.
+for (const one of script.parentNode.querySelectorAll('[data-consentry]')) try {
+  if (one.sheet) {
+    const sheet = bridge.sheet = new CSSStyleSheet();
+    sheet.replaceSync([...one.sheet.cssRules].map(rule => rule.cssText).join(''));
+    document.adoptedStyleSheets.push(sheet);
+  }
+  one.remove();
+} catch (_) { /* Such a one. */ }
 script.remove();
 
 const pending = new Set(), listeners = [];
@@ -185,8 +196,15 @@ const realm = win => {
     for (let at = win.length; at--;) realm(win[at]);
     return result;
   };
+  // What stood there before is the page's own markup, and gate.js runs that in order.
+  const held = place => [...(place.parentNode || place).querySelectorAll(`[${mark}]`)];
+  const markup = (args, at, place, context) => {
+    const was = changes;
+    args[at] = fragment(args[at], context);
+    if (changes > was) args.were = held(place);
+  };
   const marked = (result, args, place) => {
-    for (const element of (place.parentNode || place).querySelectorAll(`[${mark}]`)) pending.add(element);
+    if (args.were) for (const element of held(place)) if (!args.were.includes(element)) pending.add(element);
     return frames(result);
   };
   const proto = name => win[name] && win[name].prototype;
@@ -205,9 +223,9 @@ const realm = win => {
   each('Node CharacterData HTMLElement HTMLScriptElement', 'textContent nodeValue data innerText text', text);
   each('SVGScriptElement SVGImageElement SVGUseElement SVGFEImageElement', 'href', 0, (it, args, element) => { owners.set(it, element); return it; }, 'get');
   each('SVGAnimatedString', 'baseVal', ([value], it) => owners.has(it) && passed(owners.get(it), 'href', value) === undefined && nothing);
-  each('Element ShadowRoot', 'innerHTML setHTMLUnsafe', (args, place) => { args[0] = fragment(args[0], place); }, marked);
+  each('Element ShadowRoot', 'innerHTML setHTMLUnsafe', (args, place) => markup(args, 0, place, place), marked);
   each('Element', 'outerHTML', (args, place) => { args[0] = fragment(args[0], place.parentNode); }, frames);
-  each('Element', 'insertAdjacentHTML', (args, place) => { args[1] = fragment(args[1], /^(afterb|beforee)/i.test(args[0]) ? place : place.parentNode); }, marked);
+  each('Element', 'insertAdjacentHTML', (args, place) => markup(args, 1, place, /^(afterb|beforee)/i.test(args[0]) ? place : place.parentNode), marked);
   each('Range', 'createContextualFragment', args => { args[0] = fragment(args[0], {}); });
   each('Node Element Document DocumentFragment CharacterData Range', 'appendChild insertBefore replaceChild append prepend before after replaceWith replaceChildren moveBefore insertAdjacentElement insertNode surroundContents importNode adoptNode', insert, frames);
   const native = proto('Document').write;
@@ -281,6 +299,11 @@ Object.assign(bridge, types);
 Object.defineProperty(window, 'consentry:' + dataset.gate, { value: bridge, configurable: true });
 
 bridge.kept = kept;
+
+// Such a framework counts a body's children from its start and leaves alone what follows its own: until
+// gate.js takes over, the banner is the last of them whenever a script runs.
+let moves = 500;
+
 const frames = realm(window);
 new MutationObserver(list => {
   for (const { target, addedNodes, type } of list) {
@@ -288,7 +311,12 @@ new MutationObserver(list => {
       const now = get(target, 'style'), then = now && css(now);
       if (then !== now) set(target, 'style', then);
     }
-    for (const one of addedNodes) if (one.nodeType === 1) look(one);
+    for (const one of addedNodes) if (one.nodeType === 1) {
+      look(one);
+      if (target === document.body && has(one, 'data-consentry')) bridge.own = bridge.own || one;
+    }
   }
   frames();
+  const { own } = bridge, { body } = document;
+  if (moves && own && body && body.lastChild !== own && !own.matches(':focus-within')) moves--, body.append(own);
 }).observe(document, { childList: true, subtree: true, attributeFilter: ['style'] });

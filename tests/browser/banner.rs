@@ -1,6 +1,8 @@
 //! The banner in pages that make it hard, with scripts and without: unclosed elements, a base address
 //! elsewhere, dialogs, frames, a referrer policy that blanks the origin.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     cdp::{Page, Script},
     hand::{ACCEPT, BANNER, CHOICES, CHOOSE, REJECT, decide, follow, shows, state},
@@ -8,6 +10,9 @@ use crate::{
     report::Report,
     world::World,
 };
+
+/// The page has loaded and is idle: the banner is where it stays.
+const SETTLED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A page that makes it hard.
 struct Trap {
@@ -106,6 +111,52 @@ async fn the_banner_waits_behind_a_modal_dialog() {
         decide(&page, ACCEPT, &mut report, "modal").await;
         report.step("modal", world.settle(&page).await);
         report.expect("modal", state(&page).await["decided"] == true, "the choice did not arrive");
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn the_keyboard_comes_to_the_banner_first_and_what_swaps_the_body_does_not_lose_it() {
+    let world = World::gated(Manner::default()).await;
+    let mut report = Report::new("order and swaps");
+    world.origin.put("/plain", Doc::shop("", "<a href=\"/\">Home</a>"));
+    let visitor = world.browser.visitor().await;
+    let page = visitor.page(Script::On).await;
+    let first = "(own => !!own && own.dataset.consentry !== undefined && own === document.body.firstElementChild \
+                 && document.querySelectorAll('[data-consentry]').length === 1)(document.body.firstElementChild)";
+    let styled = "getComputedStyle(document.querySelector('section[data-consentry]')).position";
+    if report.step("order", world.visit(&page, &world.through("/plain")).await) {
+        let start = Instant::now();
+        while page.eval(first).await != true && start.elapsed() < SETTLED_TIMEOUT {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        report.expect("order", page.eval(first).await == true, "the banner is not first, or the gate left something beside it");
+        page.press("Tab", 9).await;
+        let focused = page.eval("!!document.activeElement.closest('[data-consentry]')").await;
+        report.expect("order", focused == true, "the first tab stop is not in the banner");
+        for (place, swap) in [
+            ("markup", "document.body.innerHTML = '<p>Swapped</p>'"),
+            ("body", "document.body.replaceWith(document.createElement('body'))"),
+            (
+                "document",
+                "const next = document.createElement('html'); next.append(document.createElement('body')); document.documentElement.replaceWith(next)",
+            ),
+            ("snapshot", "document.body.innerHTML += ''"),
+            ("morph", "document.querySelector('[data-consentry]').removeAttribute('data-consentry'); document.body.append('x')"),
+            ("styles", "document.adoptedStyleSheets = []; document.body.innerHTML = ''"),
+        ] {
+            page.eval(swap).await;
+            report.expect(
+                place,
+                shows(&page, BANNER).await && page.eval(first).await == true,
+                "the banner is lost, or there twice",
+            );
+            report.expect(place, page.eval(styled).await == "fixed", "its style is lost");
+        }
+        decide(&page, ACCEPT, &mut report, "accepted").await;
+        page.eval("document.body.innerHTML = '<p>Swapped</p>'").await;
+        report.expect("accepted", shows(&page, CHOICES).await, "the way back is lost");
+        report.expect("accepted", !shows(&page, BANNER).await, "the banner is back");
     }
     report.finish();
 }
