@@ -369,7 +369,8 @@ impl fmt::Debug for Gate {
 /// before anything in it runs. For a script whose kind nobody says; in one that is no module they stand in text.
 pub fn held_imports(policy: &Policy, grants: &Grants, base: &Url, script: &[u8]) -> Vec<usize> {
     let mut others = BTreeMap::new();
-    let mut resolver = address::Resolver { policy, base, own: base.host_str(), encoding: encoding_rs::UTF_8, others: &mut others };
+    let mut resolver =
+        address::Resolver { policy, base, own: base.host_str(), encoding: encoding_rs::UTF_8, others: &mut others };
     let named = code::named(script::Script::Module, script, &mut resolver);
     named.into_iter().filter(|named| !policy.allows(grants, &named.hits)).map(|named| named.at).collect()
 }

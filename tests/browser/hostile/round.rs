@@ -153,7 +153,8 @@ impl Round<'_> {
             let complaints: Vec<String> = page.complaints().into_iter().filter(|text| is_own(text)).collect();
             // That the gate may refuse the document is part of such a case.
             let refused = unit.cases[0].refused && self.state != State::Control;
-            let complaints: Vec<String> = complaints.into_iter().filter(|text| !refused || !text.contains("status of 502")).collect();
+            let complaints: Vec<String> =
+                complaints.into_iter().filter(|text| !refused || !text.contains("status of 502")).collect();
             if self.state == State::Control {
                 // A case whose own code is wrong shows nothing.
                 let wrong = ["SyntaxError", "ReferenceError", "TypeError", "Error: "];
