@@ -157,7 +157,9 @@ async fn containment_lets_through_what_was_granted() {
 async fn without(ring: Ring) {
     let own: Vec<Case> = data::cases().into_iter().filter(|case| case.is_of(ring)).collect();
     let corpus = Corpus::of(&own);
-    let rings: Vec<Ring> = SWITCHED.into_iter().filter(|other| *other != ring).collect();
+    // Some tags of the parser's the guard takes away before they load, as it happens: luck is no ring.
+    let lucky = |other: Ring| ring == Ring::Markup && other == Ring::Guard;
+    let rings: Vec<Ring> = SWITCHED.into_iter().filter(|&other| other != ring && !lucky(other)).collect();
     let name = format!("{ring:?}").to_lowercase();
     let world = World::gated_with(&settings("off", &rings), &policies()).await;
     let mut report = Report::new("one ring off");
