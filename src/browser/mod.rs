@@ -53,6 +53,11 @@ pub struct Fill<'a> {
     pub decided_at: Option<&'a str>,
     /// What the visitor has granted, as [`Scripts::state`] writes it.
     pub state: &'a str,
+    /// Whether the gate takes reports of what the guard held.
+    pub reports: bool,
+    /// Whether an enforced policy of the gate's stands in this answer: what is granted later needs the
+    /// page anew, since the policy of an open page cannot be widened.
+    pub contained: bool,
 }
 
 impl Scripts {
@@ -103,6 +108,12 @@ impl Scripts {
         attribute(" data-gate", fill.gate_nonce, &mut out);
         attribute(" data-state", if fill.decided_at.is_some() { "decided" } else { "undecided" }, &mut out);
         fill.decided_at.into_iter().for_each(|at| attribute(" data-decided-at", at, &mut out));
+        if fill.reports {
+            out.push_str(" data-report");
+        }
+        if fill.contained {
+            attribute(" data-contained", fill.state, &mut out);
+        }
         fill.csp_nonce.into_iter().for_each(|nonce| attribute(" nonce", nonce, &mut out));
         out.push_str("></script>");
         out

@@ -139,7 +139,7 @@ fn the_script_answers_as_the_policy_does() {
 // === what it weighs ===
 
 /// The code of the guard, without data and stand-ins.
-const GUARD_GZIP_BYTES_MAX: usize = 5_850;
+const GUARD_GZIP_BYTES_MAX: usize = 6_600;
 /// A vendor's data: about 2,000 bytes for the first sixteen.
 const VENDOR_GZIP_BYTES_MAX: usize = 130;
 
@@ -178,6 +178,8 @@ const FILL: Fill<'_> = Fill {
     csp_nonce: None,
     decided_at: None,
     state: "{\"grants\":[],\"vendors\":{}}",
+    reports: true,
+    contained: true,
 };
 
 #[test]

@@ -85,11 +85,11 @@ fn take(ctx: &Ctx, form: Form, body: &Bytes) {
         }
         Form::Guard => {
             let held = value["held"].as_object();
-            for (rule, times) in held.into_iter().flatten().take(REPORTS_MAX) {
+            for (vendor, times) in held.into_iter().flatten().take(REPORTS_MAX) {
                 // Only ids that exist: nothing that a visitor wrote is kept.
-                let known = ctx.policy().rules().iter().any(|known| known.id == *rule);
+                let known = ctx.policy().vendor(vendor).is_some();
                 match times.as_u64().filter(|times| known && *times > 0) {
-                    Some(times) => ctx.site.reports.held(rule, times.min(HELD_MAX)),
+                    Some(times) => ctx.site.reports.held(vendor, times.min(HELD_MAX)),
                     None => ctx.site.reports.dropped(),
                 }
             }

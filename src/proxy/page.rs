@@ -10,7 +10,7 @@ use url::Url;
 use super::pipeline::{Prepared, Treatment, random};
 use crate::{
     browser::{self, Scripts},
-    config::Limits,
+    config::{Containment, Limits},
     consent::{safe_return, token},
     headers::csp,
     html::{self, Ending},
@@ -24,7 +24,7 @@ use crate::{
 pub(super) fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Result<html::Page, Failure> {
     let nonce = format!("{:016x}", random().map_err(|error| Failure::Internal(error.to_string()))?);
     let gated = prepared.treatment == Treatment::Gate && prepared.asked.has_scripts();
-    let (head, body) = if gated { notice(ctx, prepared, headers, &nonce) } else { Default::default() };
+    let Inserted { head, body, frame } = if gated { inserted(ctx, prepared, headers, &nonce) } else { Inserted::default() };
     let needs = needs(ctx)?;
     Ok(html::Page {
         policy: Arc::clone(ctx.policy()),
@@ -36,13 +36,22 @@ pub(super) fn page(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap) -> Resul
         amend_csp: gated.then(|| -> html::AmendCsp { Arc::new(move |policy: &str| csp::amend_meta(policy, &needs)) }),
         observe: prepared.treatment == Treatment::Observe,
         hold: ctx.site.config.rings.markup,
-        frame: String::new(),
+        frame,
     })
+}
+
+/// What goes into a page.
+#[derive(Default)]
+struct Inserted {
+    head: String,
+    body: String,
+    /// Into documents that stand in attributes of the page.
+    frame: String,
 }
 
 /// Scripts and style for the head; for the body of what fills a tab the banner, or after a decision the
 /// way back to it. Where no vendor is declared there is nothing to ask for.
-fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (String, String) {
+fn inserted(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> Inserted {
     let notices = ctx.notices();
     let language = notices.negotiate(Some(&prepared.language));
     let prefix_url = ctx.prefix_url();
@@ -56,21 +65,23 @@ fn notice(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) -> (
         csp_nonce: csp_nonce.as_deref(),
         decided_at: decided_at.as_deref(),
         state: &state,
+        reports: ctx.site.config.containment != Containment::Off,
+        contained: ctx.site.config.containment == Containment::Enforce,
     };
     // It takes the elements before it out of the document; what comes after it may be code that runs.
     let guard = if ctx.site.config.rings.guard { scripts.guard(&in_browser) } else { String::new() };
     if ctx.policy().declared().is_empty() {
-        return (guard, String::new());
+        return Inserted { head: guard.clone(), body: String::new(), frame: guard };
     }
     let gate = scripts.gate(&in_browser);
     if !prepared.asked.top_level {
-        return (gate + &guard, String::new());
+        return Inserted { head: gate + &guard, body: String::new(), frame: guard };
     }
     let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
     let return_to = return_to(ctx, prepared);
     let fill = Fill { prefix_url: &prefix_url, token: &token, return_to: &return_to, csp_nonce: csp_nonce.as_deref() };
     let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
-    (notices.head(&fill) + &gate + &guard, body)
+    Inserted { head: notices.head(&fill) + &gate + &guard, body, frame: guard }
 }
 
 /// The page itself; the answer to a POST is no place to come back to.

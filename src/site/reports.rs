@@ -109,12 +109,12 @@ impl Reports {
         tell
     }
 
-    /// Counts what the guard held in one page. `rule` is the id of a rule that exists.
-    pub fn held(&self, rule: &str, times: u64) {
+    /// Counts what the guard held in one page. `vendor` is the id of a vendor that exists.
+    pub fn held(&self, vendor: &str, times: u64) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        match counted.held.get_mut(rule) {
+        match counted.held.get_mut(vendor) {
             Some(count) => *count = count.saturating_add(times),
-            None => drop(counted.held.insert(rule.to_owned(), times)),
+            None => drop(counted.held.insert(vendor.to_owned(), times)),
         }
     }
 

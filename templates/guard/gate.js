@@ -270,6 +270,12 @@
       keep();
     }
     const { grants, vendors } = state;
+    // The policy of an open page cannot be widened: what is granted now comes with the page anew.
+    if (dataset.contained) {
+      const before = JSON.parse(dataset.contained);
+      const more = Object.keys(grants).some(id => grants[id] && !before.grants.includes(id)) || Object.keys(vendors).some(id => vendors[id] && !before.vendors[id]);
+      if (more) return location.reload();
+    }
     if (bridge.grant) bridge.grant({ grants: { ...grants }, vendors: { ...vendors } });
     // A script that the page's code made may come before what is released in order.
     playing().forEach(it => stepAside(it));

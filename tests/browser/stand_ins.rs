@@ -272,7 +272,9 @@ async fn style_sheets_are_released_in_the_open_page() {
     let address = "https://www.facebook.com/tr?id=1000000000000099&ev=Style";
     let own = |before: &str| Doc::file("text/css", &format!("h1 {{ background: url({before}{address}) }}"));
     world.origin.put("/own.css", own("gate-0123456789abcdef.meta.marketing:"));
-    world.origin.put("/sheets", Doc::shop("<link rel=\"stylesheet\" href=\"/own.css\">", ""));
+    world
+        .origin
+        .put("/sheets", Doc::shop("<link rel=\"stylesheet\" href=\"/own.css\">", &format!("<img alt=\"\" src=\"{address}\">")));
     let place = "sheets";
     if walk.undecided("/sheets", place, &mut report).await {
         // As the gate marks them; only here is the page's nonce known.
@@ -281,7 +283,7 @@ async fn style_sheets_are_released_in_the_open_page() {
              style.textContent = `p {{ background: url(gate-${{mark}}.meta.marketing:{address}) }} \
              q {{ background: url(gate-0000000000000000.meta.marketing:x:y) url(gate-${{mark}}.:x:y) }}`; \
              document.head.append(style); document.body.setAttribute('style', `background: url(gate-${{mark}}.meta.marketing:{address})`) \
-             }})([...document.querySelectorAll('script[data-gate]')].pop().dataset.gate)"
+             }})([...document.querySelector('img').attributes].map(one => one.name).find(name => /^data-gate-\\w+$/.test(name)).slice(10))"
         );
         page.eval(&made).await;
         report.silent(place, &world, &visitor).await;

@@ -270,6 +270,10 @@ impl Seen {
             }
             "Log.entryAdded" if params["entry"]["level"] == "error" => {
                 let entry = &params["entry"];
+                // What a policy only reports is not stopped: the open page keeps the one it came with.
+                if entry["text"].as_str().is_some_and(|text| text.contains("the following report-only Content Security Policy")) {
+                    return;
+                }
                 self.complaints.push(format!("{} {}", entry["text"].as_str().unwrap_or_default(), entry["url"]));
             }
             _ => return,
