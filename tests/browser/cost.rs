@@ -12,8 +12,9 @@ use crate::{
 
 /// Views of each kind.
 const VIEWS: usize = 15;
-/// A debug build on a machine that does other things; a release build is at a fraction of both.
-const SCRIPT_MS_MAX: f64 = 60.0;
+/// On two cores that run another browser beside: about four times what an idle machine needs. It keeps
+/// the cost from growing unseen; the figures worth telling are printed.
+const SCRIPT_MS_MAX: f64 = 250.0;
 /// The same for the first paint.
 const PAINT_MS_MAX: f64 = 400.0;
 
