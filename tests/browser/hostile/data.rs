@@ -134,6 +134,10 @@ pub(super) struct Case {
     /// Whether the gate may refuse the document altogether: unsure means closed.
     #[serde(default)]
     pub(super) refused: bool,
+    /// Whether an enforced wall keeps it out although it is granted: a policy names hosts, and neither a dot
+    /// at a name's end nor sockets that the vendor's file does not claim.
+    #[serde(default)]
+    pub(super) walled: bool,
     /// Whether it disturbs other cases on its page.
     #[serde(default)]
     pub(super) alone: bool,

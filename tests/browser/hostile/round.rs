@@ -99,6 +99,7 @@ impl Round<'_> {
                     Must::Fire
                 }
             }
+            State::Granted if case.walled && self.rings.contains(&Ring::Containment) => Must::Any,
             State::Granted => Must::Fire,
             State::Accepts if case.released || matches!(instance.time, Time::Click | Time::Leave) => Must::Fire,
             // It was tried before the click.
