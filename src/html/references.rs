@@ -12,9 +12,13 @@ pub(super) struct Referenced {
 }
 
 impl Referenced {
-    /// `None` where the raw value cannot be followed: its encoding may use other lengths.
+    /// `None` where the raw value cannot be followed: its encoding may use other lengths, or a zero byte
+    /// stands for another character.
     pub(super) fn read(raw: &[u8], encoding: &'static Encoding) -> Option<Self> {
         let source = str::from_utf8(raw).ok().filter(|_| raw.is_ascii() || encoding == encoding_rs::UTF_8)?;
+        if raw.contains(&0) {
+            return None;
+        }
         let (mut text, mut stretches) = (String::with_capacity(raw.len()), Vec::new());
         let mut at = 0;
         while at < source.len() {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use tracing::{debug, error, info, warn};
 use url::Url;
 
@@ -74,14 +74,17 @@ fn inserted(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) ->
         return Inserted { head: guard.clone(), body: String::new(), frame: guard };
     }
     let gate = scripts.gate(&in_browser);
+    // In XML nothing is deferred: there the guard has to come first.
+    let xml = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.contains("xml")));
+    let scripts = if xml { format!("{guard}{gate}") } else { gate + &guard };
     if !prepared.asked.top_level {
-        return Inserted { head: gate + &guard, body: String::new(), frame: guard };
+        return Inserted { head: scripts, body: String::new(), frame: guard };
     }
     let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
     let return_to = return_to(ctx, prepared);
     let fill = Fill { prefix_url: &prefix_url, token: &token, return_to: &return_to, csp_nonce: csp_nonce.as_deref() };
     let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };
-    Inserted { head: notices.head(&fill) + &gate + &guard, body, frame: guard }
+    Inserted { head: notices.head(&fill) + &scripts, body, frame: guard }
 }
 
 /// The page itself; the answer to a POST is no place to come back to.

@@ -34,9 +34,12 @@
     own = notice;
     copy = own && own.cloneNode(true);
   };
-  take(bridge.own || document.querySelector('body > .consentry[data-consentry]'));
-  // The guard keeps it no longer: what else comes is not its first.
-  bridge.own = { matches: () => true };
+  const begin = () => {
+    take(bridge.own || document.querySelector('body > .consentry[data-consentry]'));
+    // The guard keeps it no longer: what else comes is not its first.
+    bridge.own = { matches: () => true };
+    if (own) new MutationObserver(keep).observe(document, { childList: true, subtree: true });
+  };
   const put = () => document.body[settled ? 'prepend' : 'append'](own);
 
   // A document rendered for hydration says so before the framework has come; React's root knows when it is done.
@@ -67,7 +70,9 @@
     const { sheet } = bridge, sheets = document.adoptedStyleSheets;
     if (sheet && ![...sheets].includes(sheet)) document.adoptedStyleSheets = [...sheets, sheet];
   };
-  if (own) new MutationObserver(keep).observe(document, { childList: true, subtree: true });
+  // In XML nothing is deferred: there the body is still to come.
+  if (document.contentType === 'text/html') begin();
+  else document.addEventListener('DOMContentLoaded', begin);
 
   // Every rule that hit must be covered. An empty marker is a vendor nobody is offered.
   const granted = (marker, { grants, vendors }) => marker && marker.split(' ').every(item => {

@@ -8,8 +8,9 @@ state = JSON.parse(dataset.state);
 state.grants = Object.fromEntries(state.grants.map(id => [id, true]));
 // A framework that takes over the whole document must find in the head what it rendered: the gate's style
 // becomes one that no element stands for, and gate.js, deferred, runs without its element. Older browsers
-// keep the style's element.
-for (const one of script.parentNode.querySelectorAll('[data-consentry]')) try {
+// keep the style's element. In XML, where no framework does that, a deferred script without its element
+// would not run.
+for (const one of document.contentType === 'text/html' ? script.parentNode.querySelectorAll('[data-consentry]') : []) try {
   if (one.sheet) {
     const sheet = bridge.sheet = new CSSStyleSheet();
     sheet.replaceSync([...one.sheet.cssRules].map(rule => rule.cssText).join(''));

@@ -70,8 +70,8 @@ async fn the_gates_scripts_are_served_as_small_as_the_visitor_takes_them() {
     let upstream = Upstream::page("<!doctype html><title>Shop</title><p>Cups</p>").await;
     let gate = Gate::start(&upstream).await;
     let page = gate.get("/", &[("sec-fetch-dest", "document")]).await.text();
-    let first = page.find("<script").expect("a script");
-    assert!(first < page.find("<link").expect("a style") && first < page.find("<title>").expect("the page"), "{page}");
+    let guard = page.find("/guard.js\"").expect("the guard");
+    assert!(guard < page.find("<title>").expect("the page"), "before anything of the page's own: {page}");
     let path = page.split("/guard.js\"").next().and_then(|before| before.rsplit("/_consent/").next()).expect("its address");
     let path = format!("/_consent/{path}/guard.js");
 
