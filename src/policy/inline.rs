@@ -57,6 +57,11 @@ impl Signatures {
         Self { automaton: automaton.map(Arc::new), start, literals: literals.len(), clauses }
     }
 
+    /// Whether no rule has a signature.
+    pub(super) fn is_empty(&self) -> bool {
+        self.automaton.is_none()
+    }
+
     pub(super) fn scanner(&self) -> InlineScanner<'_> {
         InlineScanner {
             signatures: self,

@@ -225,7 +225,7 @@ impl Policy {
 
     /// Whether some rule looks at scripts that come back.
     pub fn looks_at_answers(&self) -> bool {
-        self.rules.iter().any(|rule| matches!(rule.what, What::Answer { .. }))
+        self.matcher.looks_at_answers()
     }
 
     /// The rules for an AMP element's name, or for the `type` of an AMP tag.

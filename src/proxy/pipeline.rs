@@ -405,15 +405,16 @@ impl Pipeline {
         }
         head.headers.remove(header::CONTENT_LENGTH);
         heads::mark(ctx, &prepared, &mut head.headers);
-        if is_sheet {
-        } else if prepared.asked.has_scripts() {
-            heads::admit_own(ctx, &mut head.headers)?;
-        } else {
-            // Part of a page: its markers' nonce, so that what is held in it can be released there.
-            head.headers.insert(CONSENTRY_GATE, nonce);
-        }
-        if prepared.asked.top_level && !is_sheet {
-            heads::expire_cookies(ctx, &prepared, &mut head.headers);
+        if !is_sheet {
+            if prepared.asked.has_scripts() {
+                heads::admit_own(ctx, &mut head.headers)?;
+            } else {
+                // Part of a page: its markers' nonce, so that what is held in it can be released there.
+                head.headers.insert(CONSENTRY_GATE, nonce);
+            }
+            if prepared.asked.top_level {
+                heads::expire_cookies(ctx, &prepared, &mut head.headers);
+            }
         }
         Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
     }

@@ -20,8 +20,7 @@ for (const one of document.contentType === 'text/html' ? script.parentNode.query
 } catch (_) { /* Such a one. */ }
 script.remove();
 
-const pending = new Set(), listeners = [];
-const onGrant = fn => listeners.push(fn);
+const pending = new Set();
 const { prototype } = Element;
 // The natives as they are before anybody patches them.
 const [get, set, drop, has, setNS] = ['getAttribute', 'setAttribute', 'removeAttribute', 'hasAttribute', 'setAttributeNS'].map(name => Function.call.bind(prototype[name]));
@@ -293,7 +292,6 @@ bridge.grant = next => {
     }
     if (element.localName === 'source' && element.parentNode.load) element.parentNode.load();
   }
-  for (const fn of listeners) fn(next);
   for (const one of windows) try { one['consentry:' + dataset.gate].grant(next); } catch (_) { /* Another site's, or one that asks for itself. */ }
 };
 Object.assign(bridge, types);

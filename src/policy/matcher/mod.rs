@@ -135,6 +135,10 @@ impl Matcher {
         self.signatures.scanner()
     }
 
+    pub(super) fn looks_at_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     pub(super) fn answer_scanner(&self) -> InlineScanner<'_> {
         self.answers.scanner()
     }
