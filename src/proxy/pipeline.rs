@@ -1,7 +1,7 @@
 //! The way of one request, to be read downward. Branches are here and nowhere else.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,7 +37,7 @@ use crate::{
     endpoint,
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
-    site::{Ctx, Front, Site},
+    site::{Ctx, Front, Peer, Site},
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
@@ -101,7 +101,7 @@ impl Pipeline {
     }
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
-    pub async fn handle(&self, req: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    pub async fn handle(&self, req: Request<Incoming>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let (method, path) = (req.method().clone(), req.uri().path().to_owned());
         let asked: HeaderMap = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
@@ -121,14 +121,14 @@ impl Pipeline {
         resp
     }
 
-    async fn answer(&self, mut req: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Failure> {
+    async fn answer(&self, mut req: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Failure> {
         if req.method() == Method::CONNECT {
             return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
         }
         if !framed_plainly(req.headers()) {
             return Err(Failure::BadRequest("Transfer-Encoding is anything but chunked"));
         }
-        let front = Front::of(&req, peer.ip(), &self.site.config.trusted_proxies)?;
+        let front = Front::of(&req, peer, &self.site.config.trusted_proxies)?;
         self.tell_of_proxy(&front, req.headers(), peer);
         let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
         let path = req.uri().path().to_owned();
@@ -153,7 +153,7 @@ impl Pipeline {
     }
 
     /// Everything that changes in a request's head, in order.
-    fn prepare(&self, ctx: &Ctx, mut head: request::Parts, peer: SocketAddr) -> Result<Prepared, Failure> {
+    fn prepare(&self, ctx: &Ctx, mut head: request::Parts, peer: Peer) -> Result<Prepared, Failure> {
         if head.headers.get_all(CDN_LOOP).iter().any(|mark| mark == self.mark) {
             return Err(Failure::Loop);
         }
@@ -198,8 +198,8 @@ impl Pipeline {
 
     /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the
     /// commonest mistake when the gate is placed, told once.
-    fn tell_of_proxy(&self, front: &Front, headers: &HeaderMap, peer: SocketAddr) {
-        let near = match peer.ip().to_canonical() {
+    fn tell_of_proxy(&self, front: &Front, headers: &HeaderMap, peer: Peer) {
+        let near = match peer.ip() {
             IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
             IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
         };
@@ -208,7 +208,7 @@ impl Pipeline {
             && headers.contains_key(wire::X_FORWARDED_FOR)
             && !self.told_of_proxy.swap(true, Ordering::Relaxed)
         {
-            let proxy = peer.ip().to_canonical();
+            let proxy = peer.ip();
             warn!(
                 "requests come through a proxy at {proxy} that is not believed: add it to [server] trusted_proxies, or limits count all visitors as one"
             );

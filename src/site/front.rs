@@ -1,13 +1,29 @@
 //! Who asks, and under which name: scheme, authority and client address of a request as the visitor
 //! sees them. Forwarding headers are believed only from trusted proxies.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header, uri::Authority};
 use ipnet::IpNet;
 use url::Url;
 
 use crate::wire::{self, Failure, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+
+/// The other end of a connection, as the listener saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The visitor, or the proxy nearest to us.
+    pub address: SocketAddr,
+    /// Whether this connection speaks TLS to us.
+    pub tls: bool,
+}
+
+impl Peer {
+    /// Its address; one of IPv4 that came in over an IPv6 socket is an IPv4 address.
+    pub fn ip(&self) -> IpAddr {
+        plain(self.address.ip())
+    }
+}
 
 /// The visitor's side of one request.
 #[derive(Clone, Debug)]
@@ -26,9 +42,8 @@ pub struct Front {
 
 impl Front {
     /// Reads a request's head. An absolute-form target names the host, as RFC 9112 section 3.2.2 demands.
-    pub fn of<B>(req: &Request<B>, peer: IpAddr, trusted_proxies: &[IpNet]) -> Result<Self, Failure> {
-        let peer = plain(peer);
-        let trusted = is_trusted(peer, trusted_proxies);
+    pub fn of<B>(req: &Request<B>, peer: Peer, trusted_proxies: &[IpNet]) -> Result<Self, Failure> {
+        let trusted = is_trusted(peer.ip(), trusted_proxies);
         let headers = req.headers();
         let named = match req.uri().authority() {
             Some(authority) => authority.as_str(),
@@ -39,13 +54,14 @@ impl Front {
             .ok_or(Failure::BadRequest("the Host header names no host"))?;
         let scheme = match forwarded(X_FORWARDED_PROTO) {
             Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
+            None if peer.tls => "https",
             _ => "http",
         };
         let origin =
             Url::parse(&format!("{scheme}://{authority}/")).map_err(|_| Failure::BadRequest("the Host header names no host"))?;
         let host =
             origin.host_str().ok_or(Failure::BadRequest("the Host header names no host"))?.trim_end_matches('.').to_owned();
-        let client = if trusted { rightmost_untrusted(headers, trusted_proxies).unwrap_or(peer) } else { peer };
+        let client = if trusted { rightmost_untrusted(headers, trusted_proxies).unwrap_or(peer.ip()) } else { peer.ip() };
         Ok(Self { host, authority: authority.to_ascii_lowercase(), client, trusted, origin })
     }
 
@@ -142,7 +158,8 @@ mod tests {
             req = req.header(*name, *value);
         }
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().expect("a test network")];
-        Front::of(&req.body(()).expect("a test request"), peer.parse().expect("a test address"), &trusted)
+        let peer = Peer { address: SocketAddr::new(peer.parse().expect("a test address"), 4000), tls: false };
+        Front::of(&req.body(()).expect("a test request"), peer, &trusted)
     }
 
     #[test]

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, header};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
-pub use front::Front;
+pub use front::{Front, Peer};
 pub use limiter::Limiter;
 pub use reports::{Blocked, Counted, DIRECTIVES, HostCount, Reports};
 pub use seen::{Seen, SeenTag};

@@ -1,7 +1,7 @@
 //! The accept loop: a permit before every accept, a back-off after a failed one, HTTP/1.1 on each
 //! connection, and a drain with a deadline.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::{config::Limits, wire::Body};
+use crate::{config::Limits, site::Peer, wire::Body};
 
 /// After an accept that failed (out of file descriptors, say) the loop waits this long, doubling.
 const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -21,7 +21,7 @@ const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..
 /// under way end, for at most `limits.drain_s`.
 pub async fn serve<H, F>(listener: TcpListener, limits: &Limits, mut stop: watch::Receiver<bool>, handle: H)
 where
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let most = limits.connections as usize;
@@ -34,7 +34,7 @@ where
             accepted = listener.accept() => accepted,
             () = stopping(&mut stop) => break,
         };
-        let (stream, peer) = match accepted {
+        let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
@@ -44,7 +44,7 @@ where
             }
         };
         back_off = *BACK_OFF.start();
-        let connection = connection(server.clone(), stream, peer, stop.clone(), handle.clone());
+        let connection = connection(server.clone(), stream, Peer { address, tls: false }, stop.clone(), handle.clone());
         tokio::spawn(async move {
             connection.await;
             drop(permit);
@@ -73,9 +73,9 @@ async fn stopping(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection<H, F>(server: http1::Builder, stream: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<bool>, handle: H)
+async fn connection<H, F>(server: http1::Builder, stream: TcpStream, peer: Peer, mut stop: watch::Receiver<bool>, handle: H)
 where
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     // Best effort: a socket without it works, only slower.
