@@ -2,8 +2,9 @@
 //! `templates/guard/shared.js`, whose `needs(url)` answers as [`Policy::match_url`] does.
 //!
 //! One text. A line is a vendor: its id, with `!` before it where nobody is offered it, then its rules
-//! between `;`, in the order of precedence. A rule is its purposes, a letter each, and a regular
-//! expression in which one character stands for what all of them have:
+//! between `;`, in the order of precedence. A rule is its purposes, a letter each, then its hosts after a
+//! dot and between `|` (none: every host; `name%`: that name under every country's ending), then a
+//! regular expression in which one character stands for what all of them have:
 //!
 //! | character | stands for |
 //! |---|---|
@@ -12,9 +13,8 @@
 //! | `~` | the end of the path, or of a parameter |
 //! | `?` | then one of these parameters |
 //! | `!`, `&` | none of these parameters, this parameter |
-//! | `%` | a country's ending of a host |
 //!
-//! It is held against `.host/path~name=value~…~`, against `@name=value` of a cookie or `#key`.
+//! It is held against `/path~name=value~…~`, against `@name=value` of a cookie or `#key`.
 
 use serde_json::{Value, json};
 
@@ -133,8 +133,8 @@ fn line(rule: &Rule) -> Option<Line> {
 /// A host's name; `name.*` stands for every country's.
 fn name(host: &str) -> String {
     match host.strip_suffix(".*") {
-        Some(stem) => format!(".{stem}%"),
-        None => format!(".{host}"),
+        Some(stem) => format!("{stem}%"),
+        None => host.to_owned(),
     }
 }
 
@@ -195,7 +195,7 @@ fn tidy(lines: &mut Vec<Line>) {
 
 /// Whether a rule for the name `broad` speaks for `narrow` as well.
 fn covers(broad: &str, narrow: &str) -> bool {
-    narrow.ends_with(broad)
+    narrow.strip_suffix(broad).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 // === impl Line ===
@@ -238,15 +238,18 @@ impl Line {
         if !self.is_address() {
             return out + &one_of(&self.kept);
         }
+        if !self.hosts.is_empty() {
+            out.push('.');
+            out.push_str(&self.hosts.join("|"));
+        }
         let [any, all, none] = &self.query;
         all.iter().for_each(|pair| out.push_str(&format!("&{pair})~)")));
         if !none.is_empty() {
             out.push_str(&format!("!{})~)", none.join("|")));
         }
-        out.push_str(&one_of(&self.hosts));
         match (self.paths.is_empty(), any.is_empty()) {
-            (true, true) => out.push('/'),
-            (true, false) => out.push_str("/*~"),
+            (true, true) => {}
+            (true, false) => out.push_str("*~"),
             (false, _) => out.push_str(&(one_of(&self.paths) + "~")),
         }
         if !any.is_empty() {

@@ -139,7 +139,7 @@ fn the_script_answers_as_the_policy_does() {
 // === what it weighs ===
 
 /// The code of the guard, without data and stand-ins.
-const GUARD_GZIP_BYTES_MAX: usize = 6_600;
+const GUARD_GZIP_BYTES_MAX: usize = 6_800;
 /// A vendor's data: about 2,000 bytes for the first sixteen.
 const VENDOR_GZIP_BYTES_MAX: usize = 130;
 

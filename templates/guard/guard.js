@@ -69,7 +69,7 @@ const hold = (element, name, value, needed) => {
 const lack = addresses => addresses.map(blocked).filter(needed => needed !== undefined);
 const named = text => lack(String(text).replace(/\\/g, '').match(/(https?:)?\/\/[^\s"'`<>()]+/gi) || []);
 const all = found => found.includes('') ? '' : found.join(' ');
-const spoken = (element, text) => {
+const spoken = (element, text = element.textContent) => {
   const found = element.localName === 'script' && /^(module|importmap|speculationrules)$/i.test(element.type) ? named(text) : [];
   if (found[0] !== undefined) hold(element, '', '', all(found));
 };
@@ -110,7 +110,7 @@ const look = element => {
     const may = passed(element, name, value);
     if (may !== undefined && may !== value) changes++, set(element, name, may);
   }
-  spoken(element, element.textContent);
+  if (element.localName === 'script') spoken(element);
   if (element.localName === 'style') {
     const text = css(element.textContent);
     if (text !== element.textContent) element.textContent = text;
@@ -176,11 +176,11 @@ const insert = (args, parent) => args.forEach((one, at) => {
   else if (one && one.nodeType) {
     if (one.nodeType === 3 && style) one.data = css(one.data);
     if (one.ownerDocument && !one.ownerDocument.defaultView) scan(one);
-    if (one.querySelectorAll) for (const it of [one, ...one.querySelectorAll('script')]) spoken(it, it.textContent);
+    if (one.querySelectorAll) for (const it of [one, ...one.querySelectorAll('script')]) if (it.localName === 'script') spoken(it);
   }
 });
 
-const kept = text => lacking(find(text))[0];
+const kept = text => lacking(find(keeps(text), text))[0];
 const cookie = (name, value) => value && kept('@' + name.replace(/^__(Secure|(Host-)?(Http)?)-/i, '') + '=' + value);
 const nothing = () => {};
 

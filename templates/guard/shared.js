@@ -4,29 +4,47 @@ let state = { grants: {}, vendors: {} };
 const undeclared = new Set();
 
 // `data.rules`: a vendor a line, `!` before one that nobody is offered, then its rules: purposes, a letter
-// each, and a pattern in the shorthand of src/browser/data.rs.
-const short = { '.': '\\.', '*': '[^\n]*', '~': '\n', '?': '([^]*\n)?(', '!': '(?![^]*\n(', '&': '(?=[^]*\n(', '%': '\\.((com?|net?|org?)\\.[a-z][a-z]|[^./]+)' };
-const vendors = data.rules.split('\n').map(line => {
+// each, hosts, and a pattern in the shorthand of src/browser/data.rs. Under each host stand the rules for
+// it; under '' those for every host, under '@' those for cookies and keys, each behind one look at all of
+// them. Expressions are made when they are first needed: most pages need few.
+const short = { '.': '\\.', '*': '[^\n]*', '~': '\n', '?': '([^]*\n)?(', '!': '(?![^]*\n(', '&': '(?=[^]*\n(' };
+const index = new Map(), under = key => index.get(key) || [];
+let order = 0;
+for (const line of data.rules.split('\n')) {
   const [id, ...rules] = line.split(';'), vendor = id.replace('!', '');
   if (id !== vendor) undeclared.add(vendor);
-  return [vendor, rules.map(rule => {
-    const [, letters, pattern] = /^([A-~]+)(.*)/.exec(rule);
-    const place = /^[@#]/.test(pattern) ? '' : '[^@#/]*';
-    return ['^' + place + pattern.replace(/[.*~?!&%]/g, it => short[it]), [...letters].map(letter => data.purposes[letter.charCodeAt() - 65])];
-  })];
-});
-const any = RegExp(vendors.flatMap(([, rules]) => rules.map(([pattern]) => pattern)).join('|'));
+  for (const rule of rules) {
+    const [, letters, hosts, pattern] = /^([A-~]+)(\.[^/@#*(?!&]*)?(.*)/.exec(rule);
+    const hit = [vendor, [...letters].map(letter => data.purposes[letter.charCodeAt() - 65])];
+    const one = { order: order++, hit, pattern: '^' + pattern.replace(/[.*~?!&]/g, it => short[it]) };
+    for (const key of hosts ? hosts.slice(1).split('|') : [/^\(?[@#]/.test(pattern) ? '@' : '']) index.set(key, [...under(key), one]);
+  }
+}
+const matches = (one, text) => (one.regex = one.regex || RegExp(one.pattern)).test(text);
+const among = rules => {
+  const any = { pattern: rules.map(rule => rule.pattern).join('|') || '$^' };
+  return text => matches(any, text) ? rules : [];
+};
+const anywhere = among(under('')), keeps = among(under('@'));
 
 // The first rule of a vendor that matches speaks, and every vendor that has one.
-const find = text => any.test(text) ? vendors.flatMap(([vendor, rules]) => {
-  const rule = rules.find(([pattern]) => RegExp(pattern).test(text));
-  return rule ? [[vendor, rule[1]]] : [];
-}) : [];
+const find = (rules, text) => {
+  const hits = new Map();
+  for (const one of rules.sort((a, b) => a.order - b.order)) if (!hits.has(one.hit[0]) && matches(one, text)) hits.set(...one.hit);
+  return [...hits];
+};
 const needs = address => {
   let url;
   try { url = new URL(address, self.document ? document.baseURI : location); } catch (_) { return null; }
   const host = url.hostname.replace(/\.+$/, '').replace(/\.localhost$/, '');
-  const hits = host ? find(['.' + host + unescape(url.pathname).replace(/\/\/+/g, '/'), ...[...url.searchParams].map(pair => pair.join('=')), ''].join('\n')) : [];
+  if (!host) return null;
+  const text = [unescape(url.pathname).replace(/\/\/+/g, '/'), ...[...url.searchParams].map(pair => pair.join('=')), ''].join('\n');
+  const rules = [...anywhere(text)];
+  // A country's ending is one key for all of them.
+  for (let key of new Set([host, host.replace(/\.[^.]+$/, '%'), host.replace(/\.(com?|net?|org?)\.[a-z][a-z]$/, '%')])) {
+    for (; key; key = key.replace(/^[^.]*\.?/, '')) rules.push(...under(key));
+  }
+  const hits = rules[0] ? find(rules, text) : rules;
   return hits[0] ? hits : null;
 };
 
