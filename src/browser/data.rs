@@ -14,7 +14,8 @@
 //! | `?` | then one of these parameters |
 //! | `!`, `&` | none of these parameters, this parameter |
 //!
-//! It is held against `/path~name=value~…~`, against `@name=value` of a cookie or `#key`.
+//! It is held against `/path~name=value~…~`. For cookies there are whole `@name=value` between `|`, for
+//! keys `#key`.
 
 use serde_json::{Value, json};
 
@@ -236,7 +237,7 @@ impl Line {
         let mut out = String::from(";");
         out.extend(self.purposes.iter().map(|purpose| char::from(b'A' + purpose.0)));
         if !self.is_address() {
-            return out + &one_of(&self.kept);
+            return out + &self.kept.join("|");
         }
         if !self.hosts.is_empty() {
             out.push('.');

@@ -136,6 +136,49 @@ fn the_script_answers_as_the_policy_does() {
     assert!(hit > 500, "only {hit} addresses hit a rule");
 }
 
+/// Reads `@name=value` and writes whose each is.
+const KEPT: &str = "const lines = require('fs').readFileSync(0, 'utf8').split('\\n');
+process.stdout.write(lines.map(line => JSON.stringify(find(keeps(line), line).map(([vendor]) => vendor))).join('\\n'));";
+
+#[test]
+fn the_script_knows_cookies_as_the_policy_does() {
+    let policy = policy("\"all\"");
+    let mut cookies = vec![("session".to_owned(), "abc".to_owned()), ("x".to_owned(), String::new())];
+    for rule in policy.rules() {
+        let What::Cookies(rules) = &rule.what else { continue };
+        for rule in rules {
+            let filled = |glob: &crate::policy::Glob| [glob.pattern().replace('*', ""), glob.pattern().replace('*', "a.b")];
+            let values = rule.value.as_ref().map_or_else(Vec::new, |value| filled(value).to_vec());
+            for name in filled(&rule.name) {
+                for value in values.iter().map(String::as_str).chain(["", "1", "a=b"]) {
+                    for name in [name.clone(), format!("x{name}"), format!("{name}x"), name.to_uppercase()] {
+                        cookies.extend([(name.clone(), value.to_owned()), (name, format!("{value}x"))]);
+                    }
+                }
+            }
+        }
+    }
+    let lines: Vec<String> = cookies.iter().map(|(name, value)| format!("@{name}={value}")).collect();
+    let script = format!(
+        "globalThis.self=globalThis;const data={};\n{}",
+        data::page(&policy, "w"),
+        pack::pack(&(text("shared.js") + "\n" + KEPT))
+    );
+    let mut hit = 0;
+    for ((name, value), answer) in cookies.iter().zip(node(&script, &lines.join("\n")).split('\n')) {
+        let mut wanted: Vec<&str> = Vec::new();
+        for id in policy.match_cookie(name, value).iter() {
+            let vendor = policy.vendor_def(policy.rule(id).vendor).id.as_str();
+            if !wanted.contains(&vendor) {
+                wanted.push(vendor);
+            }
+        }
+        hit += usize::from(!wanted.is_empty());
+        assert_eq!(answer, serde_json::json!(wanted).to_string(), "{name}={value}");
+    }
+    assert!(hit > 500, "only {hit} cookies hit a rule");
+}
+
 // === what it weighs ===
 
 /// The code of the guard, without data and stand-ins.

@@ -5,8 +5,8 @@ const undeclared = new Set();
 
 // `data.rules`: a vendor a line, `!` before one that nobody is offered, then its rules: purposes, a letter
 // each, hosts, and a pattern in the shorthand of src/browser/data.rs. Under each host stand the rules for
-// it; under '' those for every host, under '@' those for cookies and keys, each behind one look at all of
-// them. Expressions are made when they are first needed: most pages need few.
+// it, under '' those for every host, behind one look at all of them; cookies and keys under how they begin.
+// Expressions are made when they are first needed: most pages need few.
 const short = { '.': '\\.', '*': '[^\n]*', '~': '\n', '?': '([^]*\n)?(', '!': '(?![^]*\n(', '&': '(?=[^]*\n(' };
 const index = new Map(), under = key => index.get(key) || [];
 let order = 0;
@@ -16,16 +16,14 @@ for (const line of data.rules.split('\n')) {
   for (const rule of rules) {
     const [, letters, hosts, pattern] = /^([A-~]+)(\.[^/@#*(?!&]*)?(.*)/.exec(rule);
     const hit = [vendor, [...letters].map(letter => data.purposes[letter.charCodeAt() - 65])];
-    const one = { order: order++, hit, pattern: '^' + pattern.replace(/[.*~?!&]/g, it => short[it]) };
-    for (const key of hosts ? hosts.slice(1).split('|') : [/^\(?[@#]/.test(pattern) ? '@' : '']) index.set(key, [...under(key), one]);
+    const add = (key, pattern) => index.set(key, [...under(key), { order: order++, hit, pattern: '^' + pattern.replace(/[.*~?!&]/g, it => short[it]) }]);
+    if (/^[@#]/.test(pattern)) for (const one of pattern.split('|')) add(/^.[^*\\]{2}/.test(one) ? one.slice(0, 3) : one[0], one + '$');
+    else for (const key of (hosts || '.').slice(1).split('|')) add(key, pattern);
   }
 }
 const matches = (one, text) => (one.regex = one.regex || RegExp(one.pattern)).test(text);
-const among = rules => {
-  const any = { pattern: rules.map(rule => rule.pattern).join('|') || '$^' };
-  return text => matches(any, text) ? rules : [];
-};
-const anywhere = among(under('')), keeps = among(under('@'));
+const any = { pattern: under('').map(rule => rule.pattern).join('|') || '$^' };
+const anywhere = text => matches(any, text) ? under('') : [], keeps = text => [...under(text[0]), ...under(text.slice(0, 3))];
 
 // The first rule of a vendor that matches speaks, and every vendor that has one.
 const find = (rules, text) => {
