@@ -6,8 +6,8 @@
 //! - [`Reader`] reads beside a running writer or without one, in short reads.
 //! - `store/` keeps the leaves; nothing else knows SQL.
 //!
-//! Leaves have contiguous indices from 0, and each commits to its bytes with a salt. There is no
-//! tree over them yet. Not here: what the visitor's cookie holds, and what a decision may contain.
+//! Leaves have contiguous indices from 0, and each commits to its bytes with a salt. [`tree`] is the
+//! Merkle tree over the commitments. Not here: what the visitor's cookie holds, and what a decision may contain.
 
 mod canonical;
 mod error;
@@ -18,6 +18,7 @@ mod reader;
 mod record;
 mod stats;
 mod store;
+pub mod tree;
 mod writer;
 
 pub use canonical::{NotCanonical, canonical};
