@@ -76,6 +76,28 @@ pub enum LogError {
         source: StoreError,
     },
 
+    /// The key that signs checkpoints cannot be used.
+    #[error("the key file {} cannot be used; restore it from a backup: a new one would break off the proofs", .file.display())]
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: super::KeyFault,
+    },
+    /// The newest checkpoint is not one of this log with this key.
+    #[error(
+        "the newest checkpoint in {} (of {size} leaves) does not fit: {what}. Nothing is added to a log that was changed; restore a backup beside it",
+        .file.display()
+    )]
+    Fork {
+        /// The file.
+        file: PathBuf,
+        /// Leaves that the checkpoint is over.
+        size: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+
     // Writing.
     /// Too little room is left on the disk; nothing was written.
     #[error(
@@ -183,6 +205,9 @@ pub enum Damage {
     /// Salt and record are not what the leaf commits to.
     #[error("its record is not the one that was written (the commitment does not match)")]
     Commitment,
+    /// The leaf is not where the signed tree has it.
+    #[error("the signed tree has another leaf in its place")]
+    Tree,
     /// The leaf's kind is not known.
     #[error("its kind is unknown")]
     Kind,

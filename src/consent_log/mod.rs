@@ -13,22 +13,28 @@ mod canonical;
 mod error;
 mod export;
 mod folder;
+mod key;
 mod leaf;
 mod reader;
 mod record;
 mod stats;
 mod store;
+mod tiles;
 pub mod tree;
+mod verify;
 mod writer;
 
 pub use canonical::{NotCanonical, canonical};
 pub use error::{Damage, LogError};
 pub use export::Format;
+pub use key::{KEY_FILE, KeyFault};
 pub use leaf::{LeafKind, NoticeLeaf, PolicyLeaf, commitment};
 pub use reader::{Filter, Found, Leaf, Reader, Shown, ShownNotice};
 pub use record::{BrowserClass, Kind, Layer, Method, Record, RecordFault, record_id};
 pub use stats::{Counts, Group, Stats};
 pub use store::{FILE, StoreError, Synchronous};
+pub use tiles::TILES;
+pub use verify::{Finding, Proof, Verified};
 pub use writer::{ConsentLog, Health, Options, Recorded};
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ const PAGE_ROWS_MAX: u64 = 500;
 
 /// The log, open for reading. Works while the gate writes, and without it.
 pub struct Reader {
-    view: View,
-    dir: PathBuf,
+    pub(super) view: View,
+    pub(super) dir: PathBuf,
 }
 
 /// What is asked for. Empty: every leaf. With a site, a subject or a purpose: decisions only.
@@ -210,7 +210,7 @@ impl Reader {
     }
 
     /// The leaf and the commitment computed from its bytes.
-    fn read(&self, row: Row) -> Result<(Leaf, Hash), LogError> {
+    pub(super) fn read(&self, row: Row) -> Result<(Leaf, Hash), LogError> {
         let index = row.index;
         let damaged = |what| self.damaged(index, what);
         let kind = LeafKind::parse(&row.kind).ok_or_else(|| damaged(Damage::Kind))?;
@@ -224,7 +224,12 @@ impl Reader {
                 }
                 Some(record)
             }
-            LeafKind::Notice | LeafKind::Policy => None,
+            LeafKind::Notice | LeafKind::Policy => {
+                if payload.site.is_some() || payload.subject.is_some() || payload.expires_ms.is_some() {
+                    return Err(damaged(Damage::Columns));
+                }
+                None
+            }
         };
         let Payload { salt, record: bytes, .. } = payload;
         Ok((Leaf { index, kind, id: row.id, commitment: row.commitment, salt, bytes, record }, recomputed))
@@ -247,7 +252,7 @@ impl Reader {
         Ok(Some(ShownNotice { sha256, index, snapshot: value["snapshot"].take(), html }))
     }
 
-    fn value(&self, leaf: &Leaf) -> Result<Value, LogError> {
+    pub(super) fn value(&self, leaf: &Leaf) -> Result<Value, LogError> {
         serde_json::from_str(&leaf.bytes).map_err(|e| self.damaged(leaf.index, Damage::Record(e.into())))
     }
 
@@ -257,7 +262,7 @@ impl Reader {
         value[name].as_str().and_then(Hash::parse).ok_or_else(field)
     }
 
-    fn damaged(&self, index: u64, what: Damage) -> LogError {
+    pub(super) fn damaged(&self, index: u64, what: Damage) -> LogError {
         LogError::Damaged { file: self.view.file().to_owned(), index, what }
     }
 }
@@ -268,6 +273,7 @@ fn fits(record: &Record, id: Uuid, time_ms: i64, payload: &Payload) -> bool {
         && record.time.as_millisecond() == time_ms
         && payload.site.as_deref() == Some(record.site.as_str())
         && payload.subject == record.subject
+        && payload.expires_ms == Some(record.expires.as_millisecond())
 }
 
 // === impl Filter ===

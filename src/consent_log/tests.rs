@@ -17,17 +17,17 @@ fn revision() -> PolicyRevision {
     PolicyRevision(Hash::of(CANONICAL.as_bytes()))
 }
 
-fn policy() -> PolicyLeaf {
+pub(super) fn policy() -> PolicyLeaf {
     let source_hashes = BTreeMap::from([("site.toml".to_owned(), Hash::of(b"site"))]);
     PolicyLeaf { revision: revision(), canonical: CANONICAL.to_owned(), source_hashes }
 }
 
-fn notice() -> NoticeLeaf {
+pub(super) fn notice() -> NoticeLeaf {
     let json = r#"{"texts": {"title": "Do you agree?"}, "lang": "en"}"#.to_owned();
     NoticeLeaf { sha256: Hash::of(HTML.as_bytes()), json, html: HTML.to_owned() }
 }
 
-fn record() -> Record {
+pub(super) fn record() -> Record {
     let time: Timestamp = "2026-05-31T10:00:00.123456Z".parse().expect("a time");
     Record {
         id: record_id(time),
@@ -54,23 +54,23 @@ fn record() -> Record {
     }
 }
 
-fn small() -> Options {
+pub(super) fn small() -> Options {
     Options { reserve_bytes: 0, ..Options::default() }
 }
 
 /// A log with a policy (0) and a notice (1) in it.
-async fn ready(dir: &Path, options: Options) -> ConsentLog {
+pub(super) async fn ready(dir: &Path, options: Options) -> ConsentLog {
     let log = ConsentLog::open(dir, options).expect("an empty folder");
     log.ensure_policy(&policy()).await.expect("a policy");
     log.ensure_notice(notice()).await.expect("a notice");
     log
 }
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-fn sql(dir: &Path) -> rusqlite::Connection {
+pub(super) fn sql(dir: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(dir.join(FILE)).expect("the database")
 }
 
@@ -161,11 +161,11 @@ async fn every_leaf_from_zero_is_in_the_export() {
     other.source_hashes.insert("vendors/meta.toml".to_owned(), Hash::of(b"meta"));
     assert_eq!(log.ensure_policy(&other).await.expect("new"), 3);
     log.close().await;
-    // Closed cleanly, the log is one file.
+    // Closed cleanly, the log is one file; beside it stand its key and what follows from it.
     let mut names: Vec<_> =
         std::fs::read_dir(dir.path()).expect("the folder").map(|e| e.expect("an entry").file_name()).collect();
     names.sort();
-    assert_eq!(names, ["consent-log.db", "consent-log.lock"]);
+    assert_eq!(names, ["consent-log", "consent-log.db", "consent-log.key", "consent-log.lock"]);
 
     let text = exported(dir.path(), &Filter::default(), Format::Jsonl).expect("an export");
     let lines: Vec<Value> = (0..).zip(text.lines()).map(|(index, line)| verified(line, index)).collect();

@@ -6,7 +6,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     thread,
 };
 
@@ -17,10 +17,13 @@ use uuid::Uuid;
 use super::{
     error::LogError,
     folder::{self, FolderLock},
+    key,
     leaf::{Content, Entry, NoticeLeaf, PolicyLeaf},
     reader::Reader,
     record::Record,
     store::{self, CommitError, Outcome, Refusal, Store, StoreError, Synchronous},
+    tiles::Publisher,
+    tree::{Checkpoint, Frontier, Signer},
 };
 
 /// The consent log, open for writing. Dropping it lets the writer finish what is queued.
@@ -94,6 +97,8 @@ struct Shared {
     options: Options,
     /// Set once, by the first write that fails.
     poisoned: OnceLock<Arc<StoreError>>,
+    /// The newest signed note.
+    checkpoint: Mutex<Option<Arc<str>>>,
 }
 
 // === impl ConsentLog ===
@@ -102,15 +107,26 @@ impl ConsentLog {
     /// Opens or makes the log in a data folder and takes the folder for this process.
     pub fn open(dir: &Path, options: Options) -> Result<Self, LogError> {
         let lock = folder::acquire(dir)?;
-        let store = Store::open(dir, options.synchronous)?;
+        let mut store = Store::open(dir, options.synchronous)?;
+        let keys = key::open(dir)?;
         folder::flush(dir)?;
         // Nothing is added behind leaves that are not what was written.
-        Reader::open(dir)?.check_newest()?;
+        let reader = Reader::open(dir)?;
+        reader.check_newest()?;
+        reader.check_newest_checkpoint(store.tree())?;
         let (queue, received) = mpsc::channel(options.queue_max);
         let (running, stopped) = watch::channel(());
         let file = dir.join(store::FILE);
-        let shared = Arc::new(Shared { dir: dir.to_owned(), file, options, poisoned: OnceLock::new() });
-        let writer = Writer { store, shared: Arc::clone(&shared), _lock: lock, _running: running };
+        if reader.newest_checkpoint()?.is_none_or(|newest| newest.size < store.tree().size()) && store.tree().size() > 0 {
+            // An older version wrote these leaves, without a tree.
+            let signed = store.commit(&[], |tree| sign(&keys.signer, tree));
+            signed.map_err(|error| error.opening(&dir.join(store::FILE)))?;
+        }
+        let checkpoint = Mutex::new(reader.newest_checkpoint()?.map(|newest| newest.note.into()));
+        let shared = Arc::new(Shared { dir: dir.to_owned(), file, options, poisoned: OnceLock::new(), checkpoint });
+        let publisher = Publisher::start(dir)?;
+        let writer =
+            Writer { store, signer: keys.signer, publisher, shared: Arc::clone(&shared), _lock: lock, _running: running };
         let spawned = thread::Builder::new().name("consent-log".to_owned()).spawn(move || writer.run(received));
         spawned.map_err(|source| LogError::Folder { dir: dir.to_owned(), source })?;
         Ok(Self { queue, stopped, shared })
@@ -137,6 +153,11 @@ impl ConsentLog {
     /// is on the disk.
     pub async fn ensure_policy(&self, policy: &PolicyLeaf) -> Result<u64, LogError> {
         self.write(Entry::policy(policy, Timestamp::now())?).await
+    }
+
+    /// The newest signed checkpoint: what the log says its tree is. `None` while nothing was ever recorded.
+    pub fn checkpoint(&self) -> Option<Arc<str>> {
+        self.shared.checkpoint()
     }
 
     /// Whether decisions can be recorded now.
@@ -202,6 +223,14 @@ impl Recorded {
 // === impl Shared ===
 
 impl Shared {
+    fn checkpoint(&self) -> Option<Arc<str>> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_checkpoint(&self, note: String) {
+        *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(note.into());
+    }
+
     fn room(&self) -> Result<(), LogError> {
         let free = folder::free_bytes(&self.dir);
         let free_bytes = free.map_err(|source| LogError::Folder { dir: self.dir.clone(), source })?;
@@ -228,6 +257,8 @@ impl Shared {
 /// `close` returns after both.
 struct Writer {
     store: Store,
+    signer: Signer,
+    publisher: Publisher,
     shared: Arc<Shared>,
     _lock: FolderLock,
     _running: watch::Sender<()>,
@@ -266,8 +297,14 @@ impl Writer {
             return;
         }
         let entries: Vec<&Entry> = batch.iter().map(|work| &work.entry).collect();
-        match self.store.commit(&entries) {
-            Ok(outcomes) => answer(batch, outcomes),
+        match self.store.commit(&entries, |tree| sign(&self.signer, tree)) {
+            Ok((outcomes, signed)) => {
+                if let Some(note) = signed {
+                    self.shared.set_checkpoint(note);
+                }
+                answer(batch, outcomes);
+                self.publisher.wake();
+            }
             Err(CommitError::Busy) => refuse(batch, || LogError::Busy { file: self.shared.file.clone() }),
             Err(CommitError::Failed(error)) => {
                 let source = self.shared.poison(error);
@@ -287,6 +324,8 @@ impl Writer {
     }
 
     fn finish(self) {
+        // It reads what the store writes: the last to close the database leaves the one file.
+        drop(self.publisher);
         if self.shared.poisoned.get().is_some() {
             // Dropped without a checkpoint: the next start recovers from the files as they are.
             return;
@@ -295,6 +334,12 @@ impl Writer {
             self.shared.poison(error);
         }
     }
+}
+
+/// What the log says its tree is, with its name under it.
+fn sign(signer: &Signer, tree: &Frontier) -> String {
+    let checkpoint = Checkpoint { origin: signer.name().to_owned(), size: tree.size(), root: tree.root() };
+    signer.sign(&checkpoint.text())
 }
 
 fn answer(batch: Vec<Work>, outcomes: Vec<Outcome>) {

@@ -3,6 +3,7 @@
 //! The contract of a store, whatever keeps it:
 //! - `commit` returns only after every entry is on the disk, flushed, and would survive a power cut.
 //! - Indices are given inside the commit, from 0, without a gap.
+//! - A batch and the signed checkpoint over the tree with it are one commit.
 //! - After the first failed `commit` or `checkpoint` the caller never calls either again: a flush
 //!   that failed must not be tried again, since the next one may report success for pages that the
 //!   kernel has already dropped. SQLite itself would go on happily.
@@ -13,7 +14,7 @@ mod read;
 mod schema;
 mod write;
 
-pub(super) use read::{Bounds, Payload, Row, View};
+pub(super) use read::{Bounds, CheckpointRow, Named, Payload, Row, View};
 pub(super) use write::{CommitError, Outcome, Refusal, Store};
 
 use super::LogError;

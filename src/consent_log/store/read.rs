@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{FILE, failed, schema};
 use crate::{
-    consent_log::LogError,
+    consent_log::{Damage, LogError},
     vocab::{Hash, SubjectId},
 };
 
@@ -30,12 +30,28 @@ pub(in crate::consent_log) struct Row {
     pub(in crate::consent_log) payload: Option<Payload>,
 }
 
+/// A row beside the leaf of a notice or a policy, unchecked.
+pub(in crate::consent_log) struct Named {
+    pub(in crate::consent_log) kind: String,
+    pub(in crate::consent_log) address: Hash,
+    pub(in crate::consent_log) revision: Option<Hash>,
+    pub(in crate::consent_log) html: Option<String>,
+}
+
+/// A checkpoint as its columns stand, unchecked.
+pub(in crate::consent_log) struct CheckpointRow {
+    pub(in crate::consent_log) size: u64,
+    pub(in crate::consent_log) root: Hash,
+    pub(in crate::consent_log) note: String,
+}
+
 /// What a leaf commits to.
 pub(in crate::consent_log) struct Payload {
     pub(in crate::consent_log) site: Option<String>,
     pub(in crate::consent_log) subject: Option<SubjectId>,
     pub(in crate::consent_log) salt: [u8; 32],
     pub(in crate::consent_log) record: String,
+    pub(in crate::consent_log) expires_ms: Option<i64>,
 }
 
 /// What a page of rows is narrowed to.
@@ -65,6 +81,11 @@ impl View {
         &self.file
     }
 
+    /// A leaf that should be there is not.
+    pub(in crate::consent_log) fn gap(&self, index: u64) -> LogError {
+        LogError::Damaged { file: self.file.clone(), index, what: Damage::Gap }
+    }
+
     /// How many leaves there are now.
     pub(in crate::consent_log) fn len(&self) -> Result<u64, LogError> {
         let newest: Option<i64> =
@@ -75,7 +96,7 @@ impl View {
     /// The leaves of a range of indices, in order.
     pub(in crate::consent_log) fn page(&self, range: Range<u64>, bounds: &Bounds) -> Result<Vec<Row>, LogError> {
         let sql = "
-            SELECT l.idx, l.kind, l.event_id, l.commitment, l.time, p.site, p.subject, p.salt, p.record
+            SELECT l.idx, l.kind, l.event_id, l.commitment, l.time, p.site, p.subject, p.salt, p.record, p.expires
             FROM leaf l LEFT JOIN payload p USING (event_id)
             WHERE l.idx >= ?1 AND l.idx < ?2
                 AND (?3 IS NULL OR l.time >= ?3) AND (?4 IS NULL OR l.time < ?4) AND (?5 IS NULL OR p.site = ?5)
@@ -106,9 +127,66 @@ impl View {
         read().map_err(failed(&self.file))
     }
 
+    /// The commitments of a range of leaves, in order.
+    pub(in crate::consent_log) fn commitments(&self, range: Range<u64>) -> Result<Vec<Hash>, LogError> {
+        let sql = "SELECT commitment FROM leaf WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
+        let read = || -> rusqlite::Result<Vec<Hash>> {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            statement.query_map(params![range.start as i64, range.end as i64], |row| row.get(0).map(Hash))?.collect()
+        };
+        read().map_err(failed(&self.file))
+    }
+
+    /// Checkpoints over more than `after` leaves, the smallest first.
+    pub(in crate::consent_log) fn checkpoints(&self, after: u64, rows_max: usize) -> Result<Vec<CheckpointRow>, LogError> {
+        self.some_checkpoints("WHERE size > ?1 ORDER BY size LIMIT ?2", after, rows_max)
+    }
+
+    /// The newest checkpoint, if there is one.
+    pub(in crate::consent_log) fn newest_checkpoint(&self) -> Result<Option<CheckpointRow>, LogError> {
+        Ok(self.some_checkpoints("WHERE size > ?1 ORDER BY size DESC LIMIT ?2", 0, 1)?.pop())
+    }
+
+    fn some_checkpoints(&self, which: &str, after: u64, rows_max: usize) -> Result<Vec<CheckpointRow>, LogError> {
+        let read = || -> rusqlite::Result<Vec<CheckpointRow>> {
+            if schema::format(&self.conn)? < 2 {
+                // Written by an older version; the next start of the gate signs what is there.
+                return Ok(Vec::new());
+            }
+            let mut statement = self.conn.prepare_cached(&format!("SELECT size, root, note FROM checkpoint {which}"))?;
+            let row = |row: &rusqlite::Row<'_>| {
+                Ok(CheckpointRow { size: row.get::<_, i64>(0)? as u64, root: Hash(row.get(1)?), note: row.get(2)? })
+            };
+            statement.query_map(params![after as i64, rows_max as i64], row)?.collect()
+        };
+        read().map_err(failed(&self.file))
+    }
+
     /// The index of the leaf with that id.
     pub(in crate::consent_log) fn index_of(&self, id: Uuid) -> Result<Option<u64>, LogError> {
         self.index("SELECT idx FROM leaf WHERE event_id = ?1", id.as_bytes())
+    }
+
+    /// Addresses, revisions (policies) and markup (notices) of the rows that name a leaf as their first.
+    pub(in crate::consent_log) fn named_by(&self, index: u64) -> Result<Vec<Named>, LogError> {
+        let sql = "
+            SELECT 'notice', sha256, NULL, html FROM notice WHERE first_idx = ?1
+            UNION ALL SELECT 'policy', sha256, revision, NULL FROM policy_revision WHERE first_idx = ?1";
+        let read = || -> rusqlite::Result<Vec<Named>> {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let row = |row: &rusqlite::Row<'_>| {
+                let revision = row.get::<_, Option<[u8; 32]>>(2)?.map(Hash);
+                Ok(Named { kind: row.get(0)?, address: Hash(row.get(1)?), revision, html: row.get(3)? })
+            };
+            statement.query_map([index as i64], row)?.collect()
+        };
+        read().map_err(failed(&self.file))
+    }
+
+    /// How many notices and policies have rows of their own.
+    pub(in crate::consent_log) fn named(&self) -> Result<u64, LogError> {
+        let sql = "SELECT (SELECT count(*) FROM notice) + (SELECT count(*) FROM policy_revision)";
+        self.conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|count| count as u64).map_err(failed(&self.file))
     }
 
     /// The index of a notice.
@@ -136,6 +214,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
             subject: row.get::<_, Option<[u8; 16]>>(6)?.map(SubjectId),
             salt,
             record: row.get(8)?,
+            expires_ms: row.get(9)?,
         }),
     };
     Ok(Row {

@@ -11,7 +11,7 @@ use crate::consent_log::LogError;
 const APPLICATION_ID: i64 = 0x434e_534e;
 
 /// The format of the tables below.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// `leaf` has no personal data and is never changed. What erasure and retention delete is `payload`.
 const TABLES: &str = "
@@ -48,12 +48,22 @@ const TABLES: &str = "
     CREATE INDEX policy_revision_revision ON policy_revision (revision);
 ";
 
-/// Makes the tables in an empty file; leaves a consent log as it is; refuses everything else.
+/// What format 2 added: what the log said its tree was, as signed notes, one for each batch.
+const CHECKPOINTS: &str = "
+    CREATE TABLE checkpoint (
+        size INTEGER PRIMARY KEY CHECK (size > 0),
+        root BLOB NOT NULL CHECK (length(root) = 32),
+        note TEXT NOT NULL
+    ) STRICT;
+";
+
+/// Makes the tables in an empty file; brings an older consent log up to date; refuses everything else.
 pub(super) fn prepare(conn: &mut Connection, file: &Path) -> Result<(), LogError> {
     if tables(conn).map_err(|e| foreign_or_failed(file, e))? == 0 {
         return create(conn).map_err(failed(file));
     }
-    check(conn, file)
+    check(conn, file)?;
+    upgrade(conn).map_err(failed(file))
 }
 
 /// Whether the file is a consent log of a format that this version reads.
@@ -62,12 +72,15 @@ pub(super) fn check(conn: &Connection, file: &Path) -> Result<(), LogError> {
     if id != APPLICATION_ID {
         return Err(LogError::Foreign { file: file.to_owned() });
     }
-    let format: i64 =
-        conn.query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0)).map_err(failed(file))?;
-    match format {
+    match format(conn).map_err(failed(file))? {
         1..=FORMAT => Ok(()),
         found => Err(LogError::Newer { file: file.to_owned(), found, known: FORMAT }),
     }
+}
+
+/// The format of a consent log's tables.
+pub(super) fn format(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
 }
 
 fn tables(conn: &Connection) -> rusqlite::Result<i64> {
@@ -78,8 +91,19 @@ fn tables(conn: &Connection) -> rusqlite::Result<i64> {
 fn create(conn: &mut Connection) -> rusqlite::Result<()> {
     let tx = conn.transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(CHECKPOINTS)?;
     tx.execute("INSERT INTO meta (key, value) VALUES ('format', ?1)", [FORMAT])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.commit()
+}
+
+fn upgrade(conn: &mut Connection) -> rusqlite::Result<()> {
+    if format(conn)? == FORMAT {
+        return Ok(());
+    }
+    let tx = conn.transaction()?;
+    tx.execute_batch(CHECKPOINTS)?;
+    tx.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
     tx.commit()
 }
 

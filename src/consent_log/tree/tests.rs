@@ -175,8 +175,12 @@ fn every_byte_of_a_note_counts() {
 #[test]
 fn checkpoints_have_one_form() {
     let text = checkpoint(5).text();
-    for other in [text.replace("\n5\n", "\n05\n"), text.replace("\n5\n", "\n+5\n"), text.replacen("shop", "\nshop", 1), text[..30].to_owned()]
-    {
+    for other in [
+        text.replace("\n5\n", "\n05\n"),
+        text.replace("\n5\n", "\n+5\n"),
+        text.replacen("shop", "\nshop", 1),
+        text[..30].to_owned(),
+    ] {
         assert_eq!(Checkpoint::parse(&other), Err(NoCheckpoint), "{other}");
     }
 }
