@@ -220,6 +220,8 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<By
 
 /// HTML, as [`answer`] types it.
 pub const HTML: &str = "text/html; charset=utf-8";
+/// Plain text, as [`answer`] types it.
+pub const TEXT: &str = "text/plain; charset=utf-8";
 /// JSON, as [`answer`] types it.
 pub const JSON: &str = "application/json";
 

@@ -336,6 +336,7 @@ pub(crate) async fn filled(dir: &Path) -> Vec<Recorded> {
             id: record_id(time),
             time,
             kind,
+            prev: all.first().filter(|_| kind == Kind::Withdrawn).map(Recorded::id),
             site: site.to_owned(),
             subject: subject.map(|byte| SubjectId([byte; 16])),
             purposes: BTreeMap::from([("analytics".to_owned(), granted), ("marketing".to_owned(), granted)]),

@@ -24,6 +24,7 @@ use super::{
     store::{self, CommitError, Outcome, Refusal, Store, StoreError, Synchronous},
     tiles::Publisher,
     tree::{Checkpoint, Frontier, Signer},
+    verify::Proof,
 };
 
 /// The consent log, open for writing. Dropping it lets the writer finish what is queued.
@@ -158,6 +159,13 @@ impl ConsentLog {
     /// The newest signed checkpoint: what the log says its tree is. `None` while nothing was ever recorded.
     pub fn checkpoint(&self) -> Option<Arc<str>> {
         self.shared.checkpoint()
+    }
+
+    /// One record and the proof that it stands in the log. Reads beside the writer.
+    pub async fn prove(&self, id: Uuid) -> Result<Proof, LogError> {
+        let dir = self.shared.dir.clone();
+        let read = tokio::task::spawn_blocking(move || Reader::open(&dir)?.prove(&id.to_string()));
+        read.await.unwrap_or(Err(LogError::Closed))
     }
 
     /// Whether decisions can be recorded now.

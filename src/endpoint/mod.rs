@@ -6,21 +6,24 @@ mod decision;
 mod failure;
 mod notice_token;
 mod preferences;
+mod receipt;
 mod report;
 mod state;
 
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 pub use failure::failure_page;
 
 use crate::{
     site::Ctx,
-    wire::{Body, Failure},
+    wire::{self, Body, Failure},
 };
 
-/// Paths outside the prefix that are the gate's own. What they tell comes with a later version; until
-/// then they answer with the gate's 404 and not with what the site behind may say about itself.
-const WELL_KNOWN: [&str; 2] = ["/.well-known/gpc.json", "/.well-known/consent-log/checkpoint"];
+/// Where the newest signed checkpoint of the consent log is public.
+const CHECKPOINT: &str = "/.well-known/consent-log/checkpoint";
+
+/// Paths outside the prefix that are the gate's own: never what the site behind may say about itself.
+const WELL_KNOWN: [&str; 2] = ["/.well-known/gpc.json", CHECKPOINT];
 
 /// The path below the prefix, such as `/decision`, if the request's path is one of the gate's own.
 pub fn own_path<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
@@ -42,16 +45,26 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
         "" | "/" if read => Ok(preferences::page(&ctx, &req)),
         "/state" if read => Ok(state::answer(&ctx)),
         "/notice-token" if read => Ok(notice_token::answer(&ctx, &req)),
+        "/receipt" if read => receipt::answer(&ctx, req.headers()).await,
+        CHECKPOINT if read => checkpoint(&ctx),
         "/decision" if req.method() == Method::POST => decision::post(ctx, req).await,
         "/report" if req.method() == Method::POST => report::post(&ctx, req).await,
         "/decision" | "/report" => Err(Failure::MethodNotAllowed { allow: "POST" }),
-        "" | "/" | "/state" | "/notice-token" => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
+        "" | "/" | "/state" | "/notice-token" | "/receipt" | CHECKPOINT => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
         _ => match own_path.strip_prefix("/assets/") {
             Some(asset) if read => assets::answer(&ctx, req.headers(), asset),
             Some(_) => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
             None => Err(Failure::NotFound),
         },
     }
+}
+
+/// For whoever wants to hold the log to it later: hashes and a signature, nothing about anybody.
+fn checkpoint(ctx: &Ctx) -> Result<Response<Body>, Failure> {
+    let note = ctx.site.log.checkpoint().ok_or(Failure::NotFound)?;
+    let mut resp = wire::answer(StatusCode::OK, wire::TEXT, note.to_string());
+    resp.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    Ok(resp)
 }
 
 fn within(ctx: &Ctx, limiter: &crate::site::Limiter, limit: &'static str) -> Result<(), Failure> {

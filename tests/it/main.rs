@@ -12,6 +12,7 @@ mod house;
 mod pages;
 mod passing;
 mod process;
+mod receipt;
 mod reload;
 mod reports;
 mod sheets;

@@ -35,6 +35,10 @@ pub(in crate::cli) enum LogCommand {
     Show(Show),
     /// Count decisions
     Stats(StatsArgs),
+    /// Check every record, leaf, checkpoint and tile against each other
+    Verify(Verify),
+    /// Write the proof that a record stands in the log
+    Prove(Prove),
 }
 
 /// Which decisions.
@@ -124,6 +128,31 @@ pub(in crate::cli) struct StatsArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "day,purpose", value_parser = parse_group)]
     pub(in crate::cli) by: Vec<Group>,
     /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log verify`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Verify {
+    /// A checkpoint kept elsewhere: the log must have grown from it
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) from_checkpoint: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log prove`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Prove {
+    /// The record's id, or its index in the log
+    #[arg(value_name = "ID")]
+    pub(in crate::cli) id: String,
+    /// Write the proof (c2sp.org/tlog-proof) to this file; otherwise to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// Record, salt, proof and key as JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

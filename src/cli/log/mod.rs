@@ -1,8 +1,9 @@
-//! `consentry log export | find | show | stats`: what auditors and data protection officers ask.
+//! `consentry log export | find | show | stats | verify | prove`: what auditors and data protection officers ask.
 //!
 //! Arguments in, text or JSON out. What is read and how it is checked lives in `consent_log`.
 
 mod args;
+mod proofs;
 mod table;
 
 use std::{
@@ -47,6 +48,14 @@ pub(super) enum LogCliError {
         /// Why.
         source: io::Error,
     },
+    /// A file that was named cannot be read.
+    #[error("{} cannot be read", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The answer could not be written.
     #[error("the answer cannot be written")]
     Output(#[from] io::Error),
@@ -55,6 +64,16 @@ pub(super) enum LogCliError {
     Altered {
         /// The leaf.
         index: u64,
+    },
+    /// The log is not as it was written.
+    #[error(
+        "the log is not as it was written: {findings} found, the first at index {first}. Keep it as it is and restore a backup beside it"
+    )]
+    Tampered {
+        /// How many things are wrong, in words.
+        findings: String,
+        /// The first bad leaf.
+        first: u64,
     },
 }
 
@@ -66,6 +85,8 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
         LogCommand::Find(find) => run_find(find, &reader, streams),
         LogCommand::Show(show) => run_show(show, &reader, streams),
         LogCommand::Stats(stats) => run_stats(stats, &reader, streams),
+        LogCommand::Verify(verify) => proofs::verify(verify, &reader, streams),
+        LogCommand::Prove(prove) => proofs::prove(prove, &reader, streams),
     };
     match done {
         Err(LogCliError::Output(e) | LogCliError::Log(LogError::Output(e))) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -174,3 +174,32 @@ async fn days_are_whole_and_times_exact() {
     check("--to 2026-05-31T12:00:00Z", 1);
     check("--from 2026-05-31T14:00:00+02:00", 3);
 }
+
+#[tokio::test]
+async fn verify_says_that_all_is_well_and_prove_gives_the_proof() {
+    let (dir, all) = log().await;
+    let told = answer(dir.path(), "verify");
+    assert!(told.contains("leaves       7\n") && told.ends_with("Everything in the log is as it was written.\n"), "{told}");
+    let id = all[0].id().to_string();
+    let proof = answer(dir.path(), &format!("prove {id}"));
+    let value: Value = serde_json::from_str(&answer(dir.path(), &format!("prove {id} --json"))).expect("JSON");
+    assert!(proof.starts_with("c2sp.org/tlog-proof@v1\nindex 2\n"), "{proof}");
+    assert_eq!((value["_proof"].as_str(), value["id"].as_str()), (Some(proof.as_str()), Some(id.as_str())));
+    let key = crate::consent_log::tree::Verifier::parse(value["_key"].as_str().expect("a key")).expect("a key");
+    let leaf = Hash::parse(value["_leaf"].as_str().expect("a leaf")).expect("a leaf");
+    crate::consent_log::tree::Receipt::parse(&proof).expect("a proof").check(&leaf, &key).expect("it is proved");
+
+    // A checkpoint kept elsewhere; then the log's end is cut off, together with what it signed.
+    let note = proof.split_once("\n\n").expect("a note").1;
+    let kept = dir.path().join("kept");
+    std::fs::write(&kept, note).expect("writable");
+    let with = format!("verify --json --from-checkpoint {}", kept.display());
+    let value: Value = serde_json::from_str(&answer(dir.path(), &with)).expect("JSON");
+    assert_eq!((value["intact"].as_bool(), value["records"].as_u64()), (Some(true), Some(all.len() as u64)));
+    let conn = rusqlite::Connection::open(dir.path().join(FILE)).expect("the database");
+    conn.execute_batch("DELETE FROM leaf WHERE idx > 4; DELETE FROM checkpoint WHERE size > 5").expect("a delete");
+    let (done, out, _) = ran(dir.path(), &with);
+    assert!(matches!(done, Err(LogCliError::Tampered { first: 5, .. })), "{done:?}");
+    assert!(out.contains("the end was cut off"), "{out}");
+    assert!(matches!(ran(dir.path(), "verify --from-checkpoint nowhere").0, Err(LogCliError::Unreadable { .. })));
+}

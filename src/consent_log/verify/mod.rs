@@ -64,6 +64,8 @@ pub struct Proof {
     pub leaf: Leaf,
     /// The proof.
     pub receipt: Receipt,
+    /// The public key that signed its checkpoint, as other tools take it.
+    pub key: String,
 }
 
 /// The walk.
@@ -165,6 +167,12 @@ impl Reader {
         Ok(tree.root())
     }
 
+    /// The key of this folder that signed a checkpoint.
+    fn key_of(&self, row: &CheckpointRow) -> Result<Option<String>, LogError> {
+        let Ok(note) = Note::parse(&row.note) else { return Ok(None) };
+        Ok(key::verifiers(&self.dir)?.iter().find(|verifier| verifier.check(&note).is_ok()).map(ToString::to_string))
+    }
+
     /// One record, by its id or its index, and the proof that it stands in the log.
     pub fn prove(&self, id_or_index: &str) -> Result<Proof, LogError> {
         let shown = self.show(id_or_index)?;
@@ -183,8 +191,9 @@ impl Reader {
         if !tree::proves_inclusion(hash, leaf.index, newest.size, &path, &newest.root) {
             return Err(self.damaged(leaf.index, Damage::Tree));
         }
+        let key = self.key_of(&newest)?.ok_or_else(|| self.damaged(leaf.index, Damage::Tree))?;
         let receipt = Receipt { index: leaf.index, path, checkpoint: newest.note };
-        Ok(Proof { leaf, receipt })
+        Ok(Proof { leaf, receipt, key })
     }
 }
 
@@ -276,7 +285,10 @@ impl Walk<'_> {
             self.found(leaf.index, format!("the policy {} that it cites does not stand before it", record.policy));
         }
         match record.prev {
-            None if record.kind == Kind::Withdrawn => self.found(leaf.index, "it withdraws and does not say what"),
+            // Two cookies that say different things are nobody's: their withdrawal cites no record.
+            None if record.kind == Kind::Withdrawn && record.subject.is_some() => {
+                self.found(leaf.index, "it withdraws and does not say what")
+            }
             None => {}
             Some(prev) => match self.reader.view.index_of(prev) {
                 Ok(Some(before)) if before < leaf.index => {}
