@@ -6,14 +6,15 @@ use super::{Tls, acme};
 
 impl Tls {
     /// Where a request over plain HTTP goes to instead, if redirects are on: the same path over HTTPS.
-    /// `host` is the request's host name without port, in lower case. Only names that a certificate
-    /// covers or is ordered for are sent on, so that nobody can make the gate name another host; a
-    /// challenge of the site behind is left alone. `port` is the TLS listener's.
+    /// `host` is the request's host name without port, in lower case; `port` is the TLS listener's. Only names
+    /// that a certificate covers now are sent on: nobody can make the gate name another host, and a name whose
+    /// certificate is still to be issued is not sent to a handshake that fails. A challenge of the site behind
+    /// is left alone.
     pub fn redirect(&self, host: &str, target: &Uri, port: u16) -> Option<HeaderValue> {
         let config = &self.shared.config;
         let path = target.path_and_query().map_or("/", |target| target.as_str());
-        let known = || self.shared.resolver.table.load().knows(host);
-        if !config.redirect || path.starts_with(acme::PATH) || !path.starts_with('/') || !known() {
+        let covered = || self.shared.resolver.table.load().covers(host);
+        if !config.redirect || path.starts_with(acme::PATH) || !path.starts_with('/') || !covered() {
             return None;
         }
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };

@@ -50,9 +50,9 @@ impl Table {
         table
     }
 
-    /// Whether a host name is covered, or will be.
-    pub(super) fn knows(&self, host: &str) -> bool {
-        self.awaited.contains(host) || !self.of(host).is_empty()
+    /// Whether a certificate covers a host name.
+    pub(super) fn covers(&self, host: &str) -> bool {
+        !self.of(host).is_empty()
     }
 
     /// Exact name, then wildcard.
@@ -61,7 +61,7 @@ impl Table {
         exact.or_else(|| self.names.get(&wildcard_of(host)?)).map_or(&[], Vec::as_slice)
     }
 
-    fn choose(&self, host: Option<&str>) -> &[Arc<CertifiedKey>] {
+    pub(super) fn choose(&self, host: Option<&str>) -> &[Arc<CertifiedKey>] {
         let Some(host) = host else { return &self.first };
         match self.of(host) {
             [] if self.strict || self.awaited.contains(host) => &[],

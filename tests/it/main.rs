@@ -1,6 +1,7 @@
 //! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
 mod behind;
+mod certificates;
 mod commands;
 mod contain;
 mod crawl;
@@ -15,5 +16,6 @@ mod process;
 mod reload;
 mod reports;
 mod sheets;
+mod tls;
 mod vendors;
 mod workers;

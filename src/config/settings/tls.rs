@@ -110,9 +110,12 @@ pub(super) fn read(root: &mut Section<'_>, plain: SocketAddr) -> Option<TlsConfi
             );
         }
     }
-    config.certificates.extend(certificate(&mut section, false));
+    let own = certificate(&mut section, false);
+    let mut named = own.is_some();
+    config.certificates.extend(own.flatten());
     for mut more in section.sections("certificate") {
-        config.certificates.extend(certificate(&mut more, true));
+        named = true;
+        config.certificates.extend(certificate(&mut more, true).flatten());
         more.finish();
     }
     config.strict_sni = section.boolean("strict_sni").is_some_and(|at| at.value);
@@ -127,7 +130,7 @@ pub(super) fn read(root: &mut Section<'_>, plain: SocketAddr) -> Option<TlsConfi
         }
     }
     let named_acme = section.section("acme");
-    if config.certificates.is_empty() && named_acme.is_none() {
+    if !named && named_acme.is_none() {
         section.fault(
             section.offset(),
             "[tls] has no certificate",
@@ -139,13 +142,14 @@ pub(super) fn read(root: &mut Section<'_>, plain: SocketAddr) -> Option<TlsConfi
     Some(config)
 }
 
-/// `cert` and `key`: both or, unless `required`, neither.
-fn certificate(section: &mut Section<'_>, required: bool) -> Option<CertificateFiles> {
+/// `cert` and `key`: both or, unless `required`, neither (`None`). `Some(None)` is at fault.
+fn certificate(section: &mut Section<'_>, required: bool) -> Option<Option<CertificateFiles>> {
     let (cert, key) = match required {
         true => (section.required_string("cert"), section.required_string("key")),
         false => (section.string("cert"), section.string("key")),
     };
-    match (cert, key) {
+    let files = match (cert, key) {
+        (None, None) if !required => return None,
         (Some(cert), Some(key)) => Some(CertificateFiles {
             cert_place: section.place(cert.offset),
             key_place: section.place(key.offset),
@@ -161,7 +165,8 @@ fn certificate(section: &mut Section<'_>, required: bool) -> Option<CertificateF
             None
         }
         _ => None,
-    }
+    };
+    Some(files)
 }
 
 fn acme(mut section: Section<'_>) -> Option<AcmeConfig> {
