@@ -1,5 +1,6 @@
 //! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
+mod acme;
 mod behind;
 mod certificates;
 mod commands;
@@ -12,6 +13,7 @@ mod heads;
 mod house;
 mod pages;
 mod passing;
+mod pebble;
 mod process;
 mod reload;
 mod reports;
