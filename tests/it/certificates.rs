@@ -3,7 +3,10 @@
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
 use consentry::config::{Config, TlsConfig};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -53,10 +56,31 @@ impl Authority {
 
     /// Good from 2020 to the beginning of `year`.
     pub(crate) fn issue_until(&self, names: &[&str], year: i32) -> Issued {
+        self.issue_with(names, |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        })
+    }
+
+    /// As an authority for browsers would issue it: for some days, for servers, with where to ask about it.
+    pub(crate) fn issue_for_days(&self, names: &[&str], days: u64) -> Issued {
+        self.issue_with(names, |params| {
+            let now = std::time::SystemTime::now();
+            let day = std::time::Duration::from_secs(86_400);
+            params.not_before = (now - day).into();
+            params.not_after = (now + day * u32::try_from(days).expect("a few days")).into();
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            params.use_authority_key_identifier_extension = true;
+            params.distinguished_name.push(DnType::CommonName, names[0]);
+            params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec!["http://127.0.0.1:9/crl".to_owned()] }];
+        })
+    }
+
+    fn issue_with(&self, names: &[&str], say: impl FnOnce(&mut CertificateParams)) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("good names");
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        say(&mut params);
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate");
         Issued { cert: format!("{}{}", cert.pem(), self.pem()), key: key.serialize_pem() }

@@ -71,7 +71,7 @@ async fn old_versions_are_refused_and_sessions_are_resumed() {
         let output = tokio::task::block_in_place(command);
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert_eq!(text.contains("BEGIN CERTIFICATE"), good, "{flag}: {text}");
-        assert_eq!(text.contains("alert protocol version"), !good, "{flag}: {text}");
+        assert_eq!(text.contains("SSL alert number"), !good, "{flag}, refused by the gate and not by the client: {text}");
     }
     for version in [&version::TLS12, &version::TLS13] {
         let client = Client::new(&[version], H1);
@@ -277,6 +277,39 @@ async fn a_command_line_client_trusts_the_chain() {
     assert_eq!(String::from_utf8_lossy(&trusting.stdout), "through", "{}", String::from_utf8_lossy(&trusting.stderr));
     let wary = tokio::task::block_in_place(|| curl(&[]));
     assert_eq!(wary.status.code(), Some(60), "an unknown authority is not trusted");
+}
+
+/// Every check of protocols, suites, forward secrecy, the certificate, headers and known attacks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scanner_finds_nothing_above_low() {
+    let upstream = Upstream::page(PAGE).await;
+    let authority = Authority::new();
+    let (gate, dir) = gate(&upstream, &authority, "hsts = \"max-age=31536000\"").await;
+    authority.issue_for_days(&["localhost"], 89).write(dir.path(), "a");
+    fs::write(dir.path().join("root.pem"), authority.pem()).expect("a file");
+    // The files of before are read anew first.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let url = format!("https://localhost:{}/", at(&gate).port());
+    let scan = || {
+        let mut command = Command::new("timeout");
+        command.args(["300", "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--ip", "127.0.0.1"]);
+        command.args(["--add-ca", "root.pem", "--jsonfile", "found.json", "-p", "-s", "-f", "-P", "-S", "-h", "-U", &url]);
+        command
+            .current_dir(dir.path())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("testssl (Debian package testssl.sh) runs")
+    };
+    let output = tokio::task::block_in_place(scan);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found = fs::read_to_string(dir.path().join("found.json")).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let found: Vec<serde_json::Value> = serde_json::from_str(&found).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let above: Vec<_> = found
+        .iter()
+        .filter(|finding| !["OK", "INFO", "LOW"].contains(&finding["severity"].as_str().unwrap_or_default()))
+        .collect();
+    assert!(above.is_empty(), "{above:#?}");
+    assert!(found.len() > 50 && found.iter().any(|finding| finding["id"] == "TLS1_3"), "it looked: {told}");
 }
 
 /// `consentry check` on a `[tls]` section in `dir`.
