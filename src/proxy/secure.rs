@@ -58,12 +58,14 @@ where
     F: Future<Output = Response<Body>>,
 {
     let Some(secure) = secure else { return handle(req).await };
-    let front = Front::of(&req, peer, &secure.trusted_proxies);
-    if let Some(resp) = front.as_ref().ok().and_then(|front| secure.instead(&req, front)) {
+    // Over TLS there is nothing to redirect, and only challenges to look at.
+    let looked_at = !peer.tls || Tls::is_challenge_path(req.uri().path());
+    let front = looked_at.then(|| Front::of(&req, peer, &secure.trusted_proxies).ok()).flatten();
+    if let Some(resp) = front.as_ref().and_then(|front| secure.instead(&req, front)) {
         return resp;
     }
     let mut resp = handle(req).await;
-    if peer.tls || front.is_ok_and(|front| front.is_https()) {
+    if peer.tls || front.is_some_and(|front| front.is_https()) {
         secure.tls.secure(resp.headers_mut());
     }
     resp

@@ -5,6 +5,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use super::{Tls, acme};
 
 impl Tls {
+    /// Whether a path is one that authorities ask for their challenges' answers by.
+    pub fn is_challenge_path(path: &str) -> bool {
+        path.starts_with(acme::PATH)
+    }
+
     /// Where a request over plain HTTP goes to instead, if redirects are on: the same path over HTTPS.
     /// `host` is the request's host name without port, in lower case; `port` is the TLS listener's. Only names
     /// that a certificate covers now are sent on: nobody can make the gate name another host, and a name whose
@@ -14,7 +19,7 @@ impl Tls {
         let config = &self.shared.config;
         let path = target.path_and_query().map_or("/", |target| target.as_str());
         let covered = || self.shared.resolver.table.load().covers(host);
-        if !config.redirect || path.starts_with(acme::PATH) || !path.starts_with('/') || !covered() {
+        if !config.redirect || Self::is_challenge_path(path) || !path.starts_with('/') || !covered() {
             return None;
         }
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };

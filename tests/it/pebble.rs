@@ -6,7 +6,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,9 +25,16 @@ use tokio_rustls::{
 
 use crate::certificates::{Authority, BOTH, Client, Issued};
 
-/// A port that was free a moment ago.
+/// A port that nobody has: below those that the system gives to sockets that ask for any.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let mine = u16::try_from(std::process::id() % 100).expect("below a hundred") * 100;
+    loop {
+        let port = 20_000 + mine + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() && std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A running authority.

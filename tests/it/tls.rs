@@ -292,7 +292,7 @@ async fn a_scanner_finds_nothing_above_low() {
     let url = format!("https://localhost:{}/", at(&gate).port());
     let scan = || {
         let mut command = Command::new("timeout");
-        command.args(["300", "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--ip", "127.0.0.1"]);
+        command.args(["600", "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--ip", "127.0.0.1"]);
         command.args(["--add-ca", "root.pem", "--jsonfile", "found.json", "-p", "-s", "-f", "-P", "-S", "-h", "-U", &url]);
         command
             .current_dir(dir.path())

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tracing::{debug, warn};
 
-use crate::{config::Limits, site::Peer, wire::Body};
+use crate::{config::Limits, site::Peer, tls::Tls, wire::Body};
 
 /// After an accept that failed (out of file descriptors, say) the loop waits this long, doubling.
 const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -72,7 +72,10 @@ pub async fn serve_over<H, F>(
             Some(acceptor) => {
                 let handshake_max = Limits::seconds(limits.head_s);
                 tokio::spawn(async move {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(handshake_max, acceptor.accept(stream)).await {
+                    let opened = tokio::time::timeout(handshake_max, acceptor.accept(stream)).await;
+                    if let Ok(Ok(stream)) = opened
+                        && !Tls::is_alpn_challenge(stream.get_ref().1)
+                    {
                         connection(server, stream, peer, stop, handle).await;
                     }
                     drop(permit);
