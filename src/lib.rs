@@ -16,5 +16,6 @@ pub mod policy;
 pub mod proxy;
 pub mod site;
 pub mod telemetry;
+pub mod tls;
 pub mod vocab;
 pub mod wire;

@@ -56,6 +56,9 @@ pub fn load_config(named: Option<&Path>) -> Result<(Config, Vec<Fault>), Vec<Fau
         *folder = beside.join(&*folder);
     }
     config.data = beside.join(&config.data);
+    if let Some(tls) = &mut config.tls {
+        tls.lie_beside(&beside);
+    }
     Ok((config, warnings))
 }
 

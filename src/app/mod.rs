@@ -24,9 +24,11 @@ use crate::{
     proxy::{
         listen,
         pipeline::Pipeline,
+        secure::{self, Secure},
         upstream::{Upstream, UpstreamFault},
     },
     site::{Site, Snapshot},
+    tls::{Tls, TlsError},
     wire::Causes,
 };
 
@@ -58,6 +60,9 @@ pub enum AppError {
     /// The consent log cannot be opened or written.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// TLS towards visitors cannot be set up; files at fault are [`Faults`](Self::Faults).
+    #[error(transparent)]
+    Tls(TlsError),
     /// The signing keys cannot be read or made.
     #[error("the signing keys in {} cannot be used", .file.display())]
     Keys {
@@ -117,6 +122,7 @@ pub struct App {
     site: Arc<Site>,
     pipeline: Arc<Pipeline>,
     listener: TcpListener,
+    tls: Option<(Tls, TcpListener)>,
     admin: TcpListener,
     reloader: reload::Reloader,
 }
@@ -139,7 +145,13 @@ impl App {
         let url = config.upstream.clone().ok_or(AppError::NoUpstream)?;
         let upstream = Upstream::new(&url, &config.limits)?;
 
+        let tls = open_tls(&config)?;
+
         let listener = bind(config.listen, "listen").await?;
+        let tls = match tls {
+            Some((tls, listen)) => Some((tls, bind(listen, "listen").await?)),
+            None => None,
+        };
         let admin = bind(config.admin, "admin").await?;
         let options = Options {
             queue_max: config.limits.log_queue as usize,
@@ -155,7 +167,7 @@ impl App {
         let site = Arc::new(Site::new(config, keys, log, snapshot));
         let pipeline = Pipeline::new(Arc::clone(&site), upstream, &url).map_err(|_| AppError::NoUpstream)?;
         let pipeline = Arc::new(pipeline);
-        Ok(Self { site, pipeline, listener, admin, reloader })
+        Ok(Self { site, pipeline, listener, tls, admin, reloader })
     }
 
     /// The site, for who wants to see what its pages carry.
@@ -168,6 +180,11 @@ impl App {
         self.listener.local_addr()
     }
 
+    /// Where visitors come in by TLS, with `[tls]`.
+    pub fn tls_address(&self) -> Option<std::io::Result<SocketAddr>> {
+        self.tls.as_ref().map(|(_, listener)| listener.local_addr())
+    }
+
     /// Where health and reports are told.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
         self.admin.local_addr()
@@ -178,25 +195,46 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let limits = self.site.config.limits.clone();
         let pipeline = Arc::clone(&self.pipeline);
-        let front = listen::serve(self.listener, &limits, stopping.clone(), move |req, peer| {
-            let pipeline = Arc::clone(&pipeline);
-            async move { pipeline.handle(req, peer).await }
-        });
+        let secure =
+            self.tls.as_ref().map(|(tls, listener)| Secure::new(tls.clone(), listener, &self.site.config.trusted_proxies));
+        let handle = move |req: Request<_>, peer| {
+            let (pipeline, secure) = (Arc::clone(&pipeline), secure.clone());
+            async move { secure::around(secure.as_ref(), req, peer, |req| pipeline.handle(req, peer)).await }
+        };
+        let front = listen::serve(self.listener, &limits, stopping.clone(), handle.clone());
+        let encrypted = async {
+            if let Some((tls, listener)) = self.tls {
+                let front = listen::serve_over(listener, Some(tls.server_config()), &limits, stopping.clone(), handle);
+                tokio::join!(front, tls.run(stopping.clone()));
+            }
+        };
         let health = admin::Health::new(Arc::clone(&self.site));
         let admin = listen::serve(self.admin, &limits, stopping.clone(), move |req: Request<_>, _| {
             let health = health.clone();
             async move { health.answer(&req) }
         });
-        let reload = self.reloader.run(Arc::clone(&self.site), stopping);
+        let reload = self.reloader.run(Arc::clone(&self.site), stopping.clone());
         let stop = async {
             stopped.await;
             info!("stopping: requests under way may end");
             let _ = stop.send(true);
         };
-        tokio::join!(front, admin, reload, stop);
+        tokio::join!(front, encrypted, admin, reload, stop);
         self.site.log.close().await;
         Ok(())
     }
+}
+
+/// The certificates of `[tls]`, and where to listen. Its warnings are told.
+fn open_tls(config: &Config) -> Result<Option<(Tls, SocketAddr)>, AppError> {
+    let Some(setting) = config.tls.clone() else { return Ok(None) };
+    let listen = setting.listen;
+    let (tls, warnings) = Tls::open(setting, &[], &config.data, &config.limits).map_err(|error| match error {
+        TlsError::Faults(faults) => AppError::Faults(faults),
+        error => AppError::Tls(error),
+    })?;
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    Ok(Some((tls, listen)))
 }
 
 /// A wall that lets everything through for those who grant everything is not what `enforce` promises.

@@ -12,6 +12,7 @@ use crate::{
     headers::csp::{Fit, Setting, Wall},
     policy::Policy,
     site::Snapshot,
+    tls,
 };
 
 #[derive(clap::Args)]
@@ -33,6 +34,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         faults.append(&mut found);
         Default::default()
     });
+    if let Some(tls) = &config.tls {
+        let (mut found, mut doubts) = tls::check(tls, &[]);
+        faults.append(&mut found);
+        warnings.append(&mut doubts);
+    }
     let folders = Folders {
         policies: args.policies.clone().or_else(|| config.policies.clone()),
         templates: args.templates.clone().or_else(|| config.templates.clone()),

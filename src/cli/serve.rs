@@ -52,6 +52,9 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         let policy = app.site().snapshot().policy.revision().0.short();
         let (data, admin) = (app.site().config.data.display().to_string(), app.site().config.admin);
         info!(upstream, policy, data, %admin, "consentry stands at http://{address}/");
+        if let Some(Ok(address)) = app.tls_address() {
+            info!("and at https://{address}/");
+        }
         if observe {
             warn!("observing: pages pass unchanged, tags included; nothing is held and nobody is asked");
         }

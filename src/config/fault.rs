@@ -37,6 +37,24 @@ impl Fault {
     }
 }
 
+/// A place in a file that people edit, kept for what turns out to be at fault only later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the operator named it.
+    pub file: String,
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Column in characters, counted from 1.
+    pub column: usize,
+}
+
+impl Place {
+    /// A fault at this place.
+    pub fn fault(&self, message: impl Into<String>, mend: impl Into<String>) -> Fault {
+        Fault { file: self.file.clone(), line: self.line, column: self.column, message: message.into(), mend: mend.into() }
+    }
+}
+
 /// `file:line:column: message` and the mend on a line of its own.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,9 @@ mod paths;
 mod reader;
 mod settings;
 
-pub use fault::Fault;
+pub use fault::{Fault, Place};
 pub use paths::PathPatterns;
 pub use reader::{At, File, Section, nearest};
-pub use settings::{Config, Containment, Limits, Rings, UpstreamHost, parse_upstream};
+pub use settings::{
+    AcmeConfig, CertificateFiles, ChallengeKind, Config, Containment, Limits, Rings, TlsConfig, UpstreamHost, parse_upstream,
+};

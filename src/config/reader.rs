@@ -11,7 +11,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::Fault;
+use super::{Fault, fault::Place};
 
 /// A value and the byte offset at which it stands in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,12 @@ impl<'a> Section<'a> {
     /// Where this table begins.
     pub fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// The place at a byte offset of this file, for a fault that is found later.
+    pub fn place(&self, offset: usize) -> Place {
+        let Fault { file, line, column, .. } = Fault::at(self.file.name, self.file.text, offset, "", "");
+        Place { file, line, column }
     }
 
     /// Reports a fault at a place in this file.

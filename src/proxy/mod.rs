@@ -15,6 +15,7 @@ mod peek;
 pub mod pipeline;
 mod plan;
 pub mod progress;
+pub mod secure;
 mod tunnel;
 pub mod upstream;
 mod worker;

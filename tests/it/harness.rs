@@ -121,6 +121,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<Got> {
 /// A gate in this process.
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
+    /// Where it speaks TLS, with `[tls]`.
+    pub(crate) tls: Option<SocketAddr>,
     admin: SocketAddr,
     pub(crate) data: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -149,6 +151,7 @@ impl Gate {
         let templates = read_templates(config.templates.as_deref()).expect("good templates");
         let app = App::open_with(config, &policies, &templates).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
         let address = app.address().expect("an open port");
+        let tls = app.tls_address().map(|address| address.expect("an open port"));
         let admin = app.admin_address().expect("an open port");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
@@ -157,7 +160,7 @@ impl Gate {
             };
             app.run(until).await.expect("the gate runs");
         });
-        Self { address, admin, data, stop: Some(stop), running: Some(running) }
+        Self { address, tls, admin, data, stop: Some(stop), running: Some(running) }
     }
 
     /// Asks it to stop, and waits until it has.
@@ -245,7 +248,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
         let head = String::from_utf8_lossy(&bytes[..end]);
         let mut lines = head.split("\r\n");

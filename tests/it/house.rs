@@ -10,7 +10,7 @@ use std::{
 const FLOORS: [&[&str]; 10] = [
     &["vocab", "wire", "telemetry"],
     &["config", "consent", "asset"],
-    &["policy"],
+    &["policy", "tls"],
     &["html", "headers", "browser", "notice", "consent_log"],
     &[], // events come here
     &["site"],

@@ -1,6 +1,8 @@
 //! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
+mod acme;
 mod behind;
+mod certificates;
 mod commands;
 mod contain;
 mod crawl;
@@ -11,10 +13,12 @@ mod heads;
 mod house;
 mod pages;
 mod passing;
+mod pebble;
 mod process;
 mod receipt;
 mod reload;
 mod reports;
 mod sheets;
+mod tls;
 mod vendors;
 mod workers;

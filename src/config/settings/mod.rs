@@ -1,9 +1,13 @@
 //! `consentry.toml`: as typed in, a checked [`Config`] out.
 
+mod tls;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use url::Url;
+
+pub use tls::{AcmeConfig, CertificateFiles, ChallengeKind, TlsConfig};
 
 use super::{At, Fault, File, Section, paths::PathPatterns};
 
@@ -30,7 +34,9 @@ pub struct Config {
     pub containment: Containment,
     /// Which of the gate's rings work: all of them, unless the operator looks for the one that breaks a page.
     pub rings: Rings,
-    /// The folder of the consent log and the signing keys.
+    /// TLS towards visitors; `None`: plain HTTP only.
+    pub tls: Option<TlsConfig>,
+    /// The folder of the consent log, the signing keys and what ACME issued.
     pub data: PathBuf,
     /// The operator's policy files, over the embedded ones.
     pub policies: Option<PathBuf>,
@@ -152,6 +158,8 @@ limits! {
     log_queue: 4_096 in 16..=1_000_000;
     /// Bytes of free disk below which no grant is recorded.
     log_reserve_bytes: 67_108_864 in 0..=1_099_511_627_776;
+    /// Seconds until a certificate order that failed is tried again; each further failure doubles them, up to a day.
+    acme_retry_s: 300 in 1..=86_400;
     /// Seconds that requests under way are given when the gate stops.
     drain_s: 20 in 0..=3_600;
 }
@@ -176,6 +184,7 @@ impl Default for Config {
             observe: false,
             containment: Containment::default(),
             rings: Rings::default(),
+            tls: None,
             data: PathBuf::from("consentry-data"),
             policies: None,
             templates: None,
@@ -198,6 +207,7 @@ impl Config {
             });
             read_folders(root, &mut config);
             read_log(root);
+            config.tls = tls::read(root, config.listen);
             if let Some(mut section) = root.section("limits") {
                 config.limits = Limits::read(&mut section);
                 section.finish();
@@ -364,13 +374,6 @@ fn read_log(root: &mut Section<'_>) {
 
 /// Keys of the contract that a later version honours: refused by name, never silently accepted.
 fn refuse_later_settings(root: &mut Section<'_>) {
-    if let Some(section) = root.section("tls") {
-        section.fault(
-            section.offset(),
-            "[tls] is not there in this version",
-            "put a proxy that speaks TLS in front and name it in [server] trusted_proxies",
-        );
-    }
     for section in root.sections("site") {
         section.fault(section.offset(), "[[site]] is not there in this version", "use [upstream] url, and one process a site");
     }
@@ -428,6 +431,6 @@ decisions_per_minute = 0
         let text = "[gate]\ncontainment = \"on\"\nprefix = \"x\"\n[tls]\ncert = \"c\"\n[[site]]\nhosts = []\n[log]\nstore = \"postgres://x\"\n[server]\nadmin = \"0.0.0.0:1\"\n[upstream]\nurl = \"ftp://a\"\n[limits]\nconnections = 0\n";
         let (_, faults, _) = Config::read("c.toml", text);
         let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
-        assert_eq!(lines, [2, 3, 4, 6, 9, 11, 13, 15], "{faults:#?}");
+        assert_eq!(lines, [2, 3, 5, 6, 9, 11, 13, 15], "{faults:#?}");
     }
 }

@@ -7,20 +7,36 @@ use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{Semaphore, watch},
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tracing::{debug, warn};
 
-use crate::{config::Limits, site::Peer, wire::Body};
+use crate::{config::Limits, site::Peer, tls::Tls, wire::Body};
 
 /// After an accept that failed (out of file descriptors, say) the loop waits this long, doubling.
 const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
 /// Answers every request on `listener` with `handle` until `stop` turns true; then lets requests
 /// under way end, for at most `limits.drain_s`.
-pub async fn serve<H, F>(listener: TcpListener, limits: &Limits, mut stop: watch::Receiver<bool>, handle: H)
+pub async fn serve<H, F>(listener: TcpListener, limits: &Limits, stop: watch::Receiver<bool>, handle: H)
 where
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    serve_over(listener, None, limits, stop, handle).await;
+}
+
+/// Likewise; with `tls` every connection begins with a handshake.
+pub async fn serve_over<H, F>(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+    handle: H,
+) where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -44,11 +60,28 @@ where
             }
         };
         back_off = *BACK_OFF.start();
-        let connection = connection(server.clone(), stream, Peer { address, tls: false }, stop.clone(), handle.clone());
-        tokio::spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        // Best effort: a socket without it works, only slower.
+        let _ = stream.set_nodelay(true);
+        let peer = Peer { address, tls: tls.is_some() };
+        let (server, stop, handle) = (server.clone(), stop.clone(), handle.clone());
+        match tls.clone().map(TlsAcceptor::from) {
+            None => tokio::spawn(async move {
+                connection(server, stream, peer, stop, handle).await;
+                drop(permit);
+            }),
+            Some(acceptor) => {
+                let handshake_max = Limits::seconds(limits.head_s);
+                tokio::spawn(async move {
+                    let opened = tokio::time::timeout(handshake_max, acceptor.accept(stream)).await;
+                    if let Ok(Ok(stream)) = opened
+                        && !Tls::is_alpn_challenge(stream.get_ref().1)
+                    {
+                        connection(server, stream, peer, stop, handle).await;
+                    }
+                    drop(permit);
+                })
+            }
+        };
     }
     drop(listener);
     let all = u32::try_from(most).unwrap_or(u32::MAX);
@@ -73,13 +106,12 @@ async fn stopping(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection<H, F>(server: http1::Builder, stream: TcpStream, peer: Peer, mut stop: watch::Receiver<bool>, handle: H)
+async fn connection<S, H, F>(server: http1::Builder, stream: S, peer: Peer, mut stop: watch::Receiver<bool>, handle: H)
 where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    // Best effort: a socket without it works, only slower.
-    let _ = stream.set_nodelay(true);
     let service = service_fn(move |req| {
         let answer = handle(req, peer);
         async move { Ok::<_, Infallible>(answer.await) }
