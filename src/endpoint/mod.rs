@@ -35,8 +35,8 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
     // elsewhere must not use up what a visitor has.
     let decides = own_path == "/decision" && req.method() == Method::POST && decision::same_origin(&ctx, req.headers()).is_ok();
     match decides {
-        true => within(&ctx, &ctx.site.decisions, "decisions_per_minute")?,
-        false => within(&ctx, &ctx.site.own_requests, "own_requests_per_minute")?,
+        true => within(&ctx, &ctx.site.shared.decisions, "decisions_per_minute")?,
+        false => within(&ctx, &ctx.site.shared.own_requests, "own_requests_per_minute")?,
     }
     match own_path {
         "" | "/" if read => Ok(preferences::page(&ctx, &req)),

@@ -100,15 +100,18 @@ impl Pipeline {
         Ok(Self { site, upstream, authority, origin, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
     }
 
-    /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
-    pub async fn handle(&self, req: Request<Incoming>, peer: Peer) -> Response<Body> {
+    /// The site it leads to.
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// Answers a request, with what was read of who asks. It never fails: each failure becomes an
+    /// answer and one trace, here.
+    pub async fn handle(&self, req: Request<Incoming>, peer: Peer, front: Result<Front, Failure>) -> Response<Body> {
         let started = Instant::now();
         let (method, path) = (req.method().clone(), req.uri().path().to_owned());
-        let asked: HeaderMap = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
-            .into_iter()
-            .filter_map(|name| req.headers().get(&name).cloned().map(|value| (name, value)))
-            .collect();
-        let answer = self.answer(req, peer).await;
+        let asked = negotiated(req.headers());
+        let answer = self.answer(req, peer, front).await;
         let resp = answer.unwrap_or_else(|failure| {
             if failure.concerns_operator() {
                 error!(status = failure.status().as_u16(), "{}", Causes(&failure));
@@ -121,14 +124,19 @@ impl Pipeline {
         resp
     }
 
-    async fn answer(&self, mut req: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Failure> {
+    async fn answer(
+        &self,
+        mut req: Request<Incoming>,
+        peer: Peer,
+        front: Result<Front, Failure>,
+    ) -> Result<Response<Body>, Failure> {
         if req.method() == Method::CONNECT {
             return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
         }
         if !framed_plainly(req.headers()) {
             return Err(Failure::BadRequest("Transfer-Encoding is anything but chunked"));
         }
-        let front = Front::of(&req, peer, &self.site.config.trusted_proxies)?;
+        let front = front?;
         self.tell_of_proxy(&front, req.headers(), peer);
         let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
         let path = req.uri().path().to_owned();
@@ -147,7 +155,7 @@ impl Pipeline {
         if let Some((protocol, visitor)) = upgrade {
             return self.change_protocol(&ctx, prepared, protocol, visitor).await;
         }
-        let (body, progress) = Progress::watch(body, Limits::seconds(self.site.config.limits.body_idle_s));
+        let (body, progress) = Progress::watch(body, Limits::seconds(self.site.shared.limits.body_idle_s));
         let resp = self.upstream.send(Request::from_parts(forwarded(&prepared.head), body), &progress).await?;
         self.filter(&ctx, prepared, resp).await
     }
@@ -358,7 +366,7 @@ impl Pipeline {
                 let content_encoding = heads::all_codings(&head.headers);
                 let said =
                     BodyHead { content_type: Some(&kind), content_encoding: content_encoding.as_deref(), answer_encoding: None };
-                let limits = page::limits(&self.site.config.limits);
+                let limits = page::limits(&self.site.shared.limits);
                 let page = page::page(ctx, &prepared, &head.headers)?;
                 if !page.hold || whole.len() < SHEET_BYTES_MAX && html::sheet_is_plain(&whole, said, &page, &limits) {
                     return Ok(Response::from_parts(head, body));
@@ -380,7 +388,7 @@ impl Pipeline {
             }
         };
         let page = page::page(ctx, &prepared, &head.headers)?;
-        let limits = page::limits(&self.site.config.limits);
+        let limits = page::limits(&self.site.shared.limits);
         let on_end = page::on_end(ctx, &prepared);
         let nonce = HeaderValue::from_str(&page.nonce).map_err(|error| Failure::Internal(error.to_string()))?;
         let content_encoding = heads::all_codings(&head.headers);
@@ -422,6 +430,14 @@ impl Pipeline {
 
 /// How much of a style sheet is waited for, to see whether it can stay as it is. Those of real sites are smaller.
 const SHEET_BYTES_MAX: usize = 1 << 20;
+
+/// The headers that decide what a failure looks like: kept while the request is used up.
+pub(super) fn negotiated(headers: &HeaderMap) -> HeaderMap {
+    [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
+        .into_iter()
+        .filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))
+        .collect()
+}
 
 /// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
 fn framed_plainly(headers: &HeaderMap) -> bool {

@@ -5,6 +5,7 @@ mod front;
 mod limiter;
 mod reports;
 mod seen;
+mod shared;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,12 +21,13 @@ pub use front::{Front, Peer};
 pub use limiter::Limiter;
 pub use reports::{Blocked, Counted, DIRECTIVES, HostCount, Reports};
 pub use seen::{Seen, SeenTag};
+pub use shared::{Shared, Sites, UpstreamState};
 
 use crate::{
     browser::Scripts,
-    config::Config,
-    consent::{Keys, VisitorState, cookie, token},
-    consent_log::{ConsentLog, Recorded},
+    config::SiteConfig,
+    consent::{VisitorState, cookie, token},
+    consent_log::Recorded,
     notice::{Language, Notices},
     policy::Policy,
     vocab::{Grants, Hash, SubjectId},
@@ -41,19 +43,14 @@ pub const OWN_COOKIES: [&str; 3] = [COOKIE_HTTPS, "__Secure-consentry", COOKIE_H
 
 /// What the requests to one site share.
 pub struct Site {
-    /// The checked configuration.
-    pub config: Config,
-    /// The consent log.
-    pub log: ConsentLog,
-    /// How often a network may decide.
-    pub decisions: Limiter,
-    /// How often a network may come to the gate's other own paths.
-    pub own_requests: Limiter,
+    /// Its checked configuration.
+    pub config: SiteConfig,
+    /// What it shares with the other sites of this process.
+    pub shared: Arc<Shared>,
     /// What browsers reported.
-    pub reports: Reports,
+    pub reports: Arc<Reports>,
     /// What pages were seen to carry: for `--observe` and for the demo's live page.
     pub seen: seen::Sender,
-    keys: Keys,
     snapshot: ArcSwap<Snapshot>,
 }
 
@@ -88,17 +85,19 @@ impl Snapshot {
 
 impl Site {
     /// A site that is ready for requests.
-    pub fn new(config: Config, keys: Keys, log: ConsentLog, snapshot: Snapshot) -> Self {
-        Self {
-            decisions: Limiter::per_minute(config.limits.decisions_per_minute),
-            own_requests: Limiter::per_minute(config.limits.own_requests_per_minute),
-            reports: Reports::new(config.limits.report_hosts),
-            seen: seen::channel(),
-            config,
-            log,
-            keys,
-            snapshot: ArcSwap::from_pointee(snapshot),
-        }
+    pub fn new(config: SiteConfig, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Self {
+        let reports = Arc::new(Reports::new(shared.limits.report_hosts));
+        Self { config, shared, reports, seen: seen::channel(), snapshot: ArcSwap::new(snapshot) }
+    }
+
+    /// The same site under another configuration: what was counted stays, and who listens goes on listening.
+    pub fn succeeded_by(&self, config: SiteConfig, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Self {
+        let reports = if shared.limits.report_hosts == self.shared.limits.report_hosts {
+            Arc::clone(&self.reports)
+        } else {
+            Arc::new(Reports::new(shared.limits.report_hosts))
+        };
+        Self { config, shared, reports, seen: self.seen.clone(), snapshot: ArcSwap::new(snapshot) }
     }
 
     /// The policy and notices in force now.
@@ -107,8 +106,8 @@ impl Site {
     }
 
     /// Swaps policy and notices whole; requests under way keep the ones they began with.
-    pub fn swap(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
+    pub fn swap(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(snapshot);
     }
 }
 
@@ -137,7 +136,7 @@ impl Ctx {
         let policy = &snapshot.policy;
         let expected =
             cookie::Expected { site: &front.host, regime: &policy.regime().id, revision: &policy.revision().0.short(), now };
-        let state = cookie::decode(&site.keys, cookie_values(headers, cookie_name(&front)), &expected);
+        let state = cookie::decode(&site.shared.keys, cookie_values(headers, cookie_name(&front)), &expected);
         let grants = grants_of(policy, state.as_ref());
         let gpc = headers.get_all(&SEC_GPC).iter().any(|value| value.as_bytes() == b"1");
         Self { site, snapshot, now, front, state, grants, gpc }
@@ -165,12 +164,12 @@ impl Ctx {
 
     /// A notice token for this site and day.
     pub fn notice_token(&self, notice: Hash, layer: token::Layer) -> String {
-        token::mint(&self.site.keys, &self.front.host, token::Shown { notice, layer }, self.now)
+        token::mint(&self.site.shared.keys, &self.front.host, token::Shown { notice, layer }, self.now)
     }
 
     /// What a notice token says, if it is valid here and names a notice of the policy in force.
     pub fn shown(&self, token: &str) -> Option<token::Shown> {
-        let shown = token::verify(&self.site.keys, &self.front.host, token, self.now)?;
+        let shown = token::verify(&self.site.shared.keys, &self.front.host, token, self.now)?;
         self.notices().find(&shown.notice).map(|_| shown)
     }
 
@@ -194,7 +193,7 @@ impl Ctx {
 
     /// The `Set-Cookie` of a decision. It takes the proof that its record is durable.
     pub fn mint(&self, _recorded: &Recorded, state: &VisitorState) -> HeaderValue {
-        let value = cookie::encode(&self.site.keys, state);
+        let value = cookie::encode(&self.site.shared.keys, state);
         let seconds = state.expires_at.as_second() - self.now.as_second();
         self.set_cookie(&value, seconds)
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use consentry::{
-    app::{App, read_policies, read_templates},
+    app::App,
     config::{Config, PathPatterns},
 };
 use tokio::{
@@ -70,6 +70,10 @@ impl Upstream {
     /// An upstream with one page for every path.
     pub(crate) async fn page(html: &'static str) -> Self {
         Self::start(move |_| respond("200 OK", &[("content-type", "text/html; charset=utf-8")], html.as_bytes())).await
+    }
+
+    pub(crate) fn url(&self) -> url::Url {
+        format!("http://{}", self.address).parse().expect("an address is a URL")
     }
 
     pub(crate) fn got(&self) -> Vec<Got> {
@@ -136,18 +140,11 @@ impl Gate {
     pub(crate) async fn with(upstream: &Upstream, edit: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = Config {
-            listen: any,
-            admin: any,
-            upstream: Some(format!("http://{}", upstream.address).parse().expect("an address is a URL")),
-            data: data.path().to_owned(),
-            ..Config::default()
-        };
+        let mut config = Config { listen: any, admin: any, data: data.path().to_owned(), ..Config::default() };
+        config.sites[0].upstreams = vec![upstream.url()];
         config.limits.drain_s = 5;
         edit(&mut config);
-        let policies = read_policies(config.policies.as_deref()).expect("good policies");
-        let templates = read_templates(config.templates.as_deref()).expect("good templates");
-        let app = App::open_with(config, &policies, &templates).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
+        let app = App::open(config).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
         let address = app.address().expect("an open port");
         let admin = app.admin_address().expect("an open port");
         let (stop, stopped) = oneshot::channel();

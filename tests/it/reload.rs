@@ -20,7 +20,7 @@ async fn gate() -> (Upstream, Gate, tempfile::TempDir) {
     let policies = tempfile::tempdir().expect("a folder");
     write_files(policies.path(), &BTreeMap::from([("site.toml", SITE.to_owned())]));
     let upstream = Upstream::page(PAGE).await;
-    let gate = Gate::with(&upstream, |config| config.policies = Some(policies.path().to_owned())).await;
+    let gate = Gate::with(&upstream, |config| config.sites[0].policies = Some(policies.path().to_owned())).await;
     (upstream, gate, policies)
 }
 

@@ -20,7 +20,7 @@ use self::{crawl::Proposal, fetch::Fetcher, lists::Lists};
 use super::{Failed, count};
 use crate::{
     app::read_policies,
-    config::{Config, nearest},
+    config::{Containment, Limits, nearest},
     headers::csp::{Fit, Setting, Wall},
     html::{self, Inventory, TagReport},
     policy::Policy,
@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         }
     };
     let inventory = html::inventory(&policy, grants, &base, &page).context("the page cannot be gated")?;
-    let wall = Wall::build(&policy, &grants, &Setting::of(&Config::default(), ""));
+    let wall = Wall::build(&policy, &grants, &Setting::of(Containment::default(), &Limits::default(), ""));
     let told = if args.json {
         tell_json(&policy, &base, &inventory, &wall)
     } else {
