@@ -7,14 +7,14 @@ use tracing::warn;
 
 use super::{AppError, compile};
 use crate::{
-    config::{Config, Containment, SiteConfig},
+    config::{Config, Containment, Fault, Limits, SiteConfig},
     consent::Keys,
     consent_log::ConsentLog,
     headers::csp,
     proxy::{
         hosts::{Hosts, Table},
         pipeline::Pipeline,
-        upstream::Upstream,
+        upstream::{self, Upstreams},
     },
     site::{Shared, Site, Sites, Snapshot},
 };
@@ -75,13 +75,18 @@ fn pipelines(
     let mut kept = Vec::new();
     for (site, snapshot) in config.sites.iter().zip(snapshots) {
         tell_of_wall(site, config, &snapshot);
+        let setting = upstream_setting(site, &config.limits)?;
         let before = old.iter().find(|pipeline| pipeline.site().config.name() == site.name());
+        let same = |before: &Arc<Pipeline>| {
+            let old = before.site();
+            old.config == *site && Arc::ptr_eq(&old.shared, shared) && *before.upstreams().setting() == setting
+        };
         match before {
-            Some(before) if before.site().config == *site && Arc::ptr_eq(&before.site().shared, shared) => {
+            Some(before) if same(before) => {
                 kept.push((Arc::clone(before.site()), snapshot));
                 made.push(Arc::clone(before));
             }
-            before => made.push(Arc::new(pipeline(before, site, shared, snapshot)?)),
+            before => made.push(Arc::new(pipeline(before, site, shared, snapshot, setting)?)),
         }
     }
     // Only now that every site is there: all or none.
@@ -96,14 +101,25 @@ fn pipeline(
     config: &SiteConfig,
     shared: &Arc<Shared>,
     snapshot: Arc<Snapshot>,
+    setting: upstream::Setting,
 ) -> Result<Pipeline, AppError> {
-    let url = config.upstreams.first().ok_or(AppError::NoUpstream)?.clone();
-    let upstream = Upstream::new(&url, &shared.limits)?;
+    let upstreams = Upstreams::new(&config.upstreams, setting, before.map(|before| before.upstreams()))?;
     let site = match before {
         Some(before) => before.site().succeeded_by(config.clone(), Arc::clone(shared), snapshot),
         None => Site::new(config.clone(), Arc::clone(shared), snapshot),
     };
-    Pipeline::new(Arc::new(site), upstream, &url).map_err(|_| AppError::NoUpstream)
+    Ok(Pipeline::new(Arc::new(site), upstreams)?)
+}
+
+/// What a site's upstreams are asked with; a fault names the file.
+pub(super) fn upstream_setting(site: &SiteConfig, limits: &Limits) -> Result<upstream::Setting, AppError> {
+    let Some(file) = &site.upstream_ca else { return Ok(upstream::Setting::of(limits, None)?) };
+    let fault = |message: String| {
+        let mend = "name a PEM file with the certificate of the authority";
+        AppError::Faults(vec![Fault::whole(&file.to_string_lossy(), message, mend)])
+    };
+    let pem = std::fs::read(file).map_err(|error| fault(format!("the file cannot be read: {error}")))?;
+    upstream::Setting::of(limits, Some(pem)).map_err(|error| fault(error.to_string()))
 }
 
 /// A wall that lets everything through for those who grant everything is not what `enforce` promises.

@@ -23,7 +23,11 @@ use crate::{
     config::{Config, Fault},
     consent_log::{ConsentLog, LogError, NoticeLeaf, Options, PolicyLeaf},
     policy::Sources,
-    proxy::{listen, upstream::UpstreamFault},
+    proxy::{
+        hosts::Hosts,
+        listen,
+        upstream::{UpstreamFault, Upstreams},
+    },
     site::{Sites, Snapshot},
     wire::Causes,
 };
@@ -44,6 +48,9 @@ pub enum AppError {
     /// The upstream cannot be used.
     #[error("the upstream cannot be used")]
     Upstream(#[from] UpstreamFault),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[from] getrandom::Error),
     /// A listener cannot be opened.
     #[error(
         "{address} cannot be opened. Is another process listening there, or is the port below 1024? Choose another with --{flag}"
@@ -74,7 +81,7 @@ pub enum AppError {
 impl AppError {
     /// Whether the command line or a file is wrong, as against something that failed while working.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Faults(_) | Self::NoUpstream | Self::Upstream(UpstreamFault::Name(_)))
+        matches!(self, Self::Faults(_) | Self::NoUpstream | Self::Upstream(UpstreamFault::Name(_) | UpstreamFault::Address(_)))
     }
 }
 
@@ -120,6 +127,7 @@ impl App {
         if config.sites.iter().any(|site| site.upstreams.is_empty()) {
             return Err(AppError::NoUpstream);
         }
+        check_upstreams(&config)?;
 
         let listener = bind(config.listen, "listen").await?;
         let admin = bind(config.admin, "admin").await?;
@@ -144,6 +152,11 @@ impl App {
     /// The sites, for who wants to see what their pages carry.
     pub fn sites(&self) -> &Arc<Sites> {
         &self.live.sites
+    }
+
+    /// Which site a request is for, and how their upstreams are doing.
+    pub fn hosts(&self) -> &Arc<Hosts> {
+        &self.live.hosts
     }
 
     /// Reloads everything at the next moment, as `SIGHUP` does.
@@ -186,6 +199,17 @@ impl App {
         log.close().await;
         Ok(())
     }
+}
+
+/// Whether the upstreams of every site can be used, as far as files tell. Opens nothing.
+pub fn check_upstreams(config: &Config) -> Result<(), AppError> {
+    for site in &config.sites {
+        let setting = live::upstream_setting(site, &config.limits)?;
+        if !site.upstreams.is_empty() {
+            Upstreams::new(&site.upstreams, setting, None)?;
+        }
+    }
+    Ok(())
 }
 
 /// Each snapshot once, although sites share it.

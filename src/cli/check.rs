@@ -8,11 +8,12 @@ use std::{
 
 use super::{Failed, count};
 use crate::{
-    app::{Compiler, ConfigSource, Flags},
+    app::{AppError, Compiler, ConfigSource, Flags, check_upstreams},
     config::{Config, Containment, Fault, Limits},
     headers::csp::{Fit, Setting, Wall},
     policy::{Policy, Sources},
     site::Snapshot,
+    wire::Causes,
 };
 
 #[derive(clap::Args)]
@@ -37,6 +38,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         // The folders that the command line names are read all the same.
         ConfigSource::of(flags).load().unwrap_or_default()
     });
+    if let Err(error) = check_upstreams(&config) {
+        match error {
+            AppError::Faults(mut found) => faults.append(&mut found),
+            error => {
+                faults.push(Fault::whole("upstream", Causes(&error).to_string(), "see [upstream] url, or [[site]] upstream"))
+            }
+        }
+    }
     match Compiler::new(Sources::embedded()).compile(&config.sites) {
         Ok((snapshots, mut more)) if faults.is_empty() => {
             warnings.append(&mut more);

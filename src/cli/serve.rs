@@ -66,7 +66,10 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         }
         info!(data, %admin, "consentry stands at http://{address}/");
         tokio::spawn(hang_ups(app.reload()));
-        app.run(stopped()).await.map_err(failed)
+        tokio::select! {
+            ended = app.run(stopped()) => ended.map_err(failed),
+            () = stopped_twice() => Err(Failed::Working(anyhow::anyhow!("told to stop twice: requests under way were cut off"))),
+        }
     })
 }
 
@@ -116,12 +119,23 @@ pub(super) fn failed(error: AppError) -> Failed {
     }
 }
 
-/// Resolves at SIGTERM or SIGINT.
+/// Resolves at SIGTERM or SIGINT: requests under way may end.
 pub(super) async fn stopped() {
+    signalled(1).await;
+}
+
+/// Resolves at the second of them: nothing is waited for. The consent log writes what it has taken.
+async fn stopped_twice() {
+    signalled(2).await;
+}
+
+async fn signalled(times: u32) {
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime that listens for signals runs");
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime that listens for signals runs");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    for _ in 0..times {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

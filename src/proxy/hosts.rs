@@ -11,7 +11,7 @@ use tracing::debug;
 use super::pipeline::{Pipeline, negotiated};
 use crate::{
     endpoint,
-    site::{Front, Peer, Shared, Snapshot},
+    site::{Front, Peer, Shared, Snapshot, UpstreamState},
     wire::{Body, Failure},
 };
 
@@ -49,7 +49,7 @@ impl Hosts {
     }
 
     /// Every pipeline in force now.
-    pub fn pipelines(&self) -> Vec<Arc<Pipeline>> {
+    fn pipelines(&self) -> Vec<Arc<Pipeline>> {
         let table = self.0.load();
         let mut all: Vec<Arc<Pipeline>> = match &table.names {
             Names::Any(one) => vec![Arc::clone(one)],
@@ -58,6 +58,12 @@ impl Hosts {
         all.sort_by_key(Arc::as_ptr);
         all.dedup_by(|a, b| Arc::ptr_eq(a, b));
         all
+    }
+
+    /// How the upstreams of every site are doing, by the name the site is known by.
+    pub fn upstreams(&self) -> Vec<(String, Vec<UpstreamState>)> {
+        let pipelines = self.pipelines();
+        pipelines.iter().map(|pipeline| (pipeline.site().config.name(), pipeline.upstreams().state())).collect()
     }
 
     /// Answers a request by the site it names; a name of no site gets 421 (RFC 9110, 15.5.20).

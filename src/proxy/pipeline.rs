@@ -28,7 +28,7 @@ use super::{
     plan::{self, Kind, Plan},
     progress::Progress,
     tunnel,
-    upstream::Upstream,
+    upstream::{Upstream, Upstreams},
     worker,
 };
 use crate::{
@@ -47,10 +47,7 @@ const CONSENTRY_GATE: HeaderName = HeaderName::from_static("consentry-gate");
 /// Everything a request passes through.
 pub struct Pipeline {
     site: Arc<Site>,
-    upstream: Upstream,
-    /// The upstream's `Host`.
-    authority: HeaderValue,
-    origin: Origin,
+    upstreams: Upstreams,
     /// This process in `CDN-Loop`.
     mark: HeaderValue,
     /// Where vendors' scripts were found.
@@ -83,26 +80,27 @@ pub(super) struct Prepared {
     pub(super) language: String,
     /// Names of ungranted vendors' cookies that the visitor's browser sent.
     pub(super) cut: Vec<String>,
+    /// Front and upstream, once it is known who answered.
     pub(super) sides: Option<Sides>,
     /// The page's address as the visitor sees it.
     pub(super) address: Url,
 }
 
 impl Pipeline {
-    /// A pipeline to one upstream.
-    pub fn new(site: Arc<Site>, upstream: Upstream, url: &Url) -> Result<Self, &'static str> {
-        let origin = Origin::of(url).ok_or("the upstream is no http or https URL")?;
-        let authority = url.as_str().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let authority = HeaderValue::from_str(authority).map_err(|_| "the upstream's name is no header value")?;
-        let mark =
-            HeaderValue::from_str(&format!("consentry-{:016x}", random().map_err(|_| "the system gives no random bytes")?));
-        let mark = mark.map_err(|_| "hex digits are a header value")?;
-        Ok(Self { site, upstream, authority, origin, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
+    /// A pipeline to the servers of a site.
+    pub fn new(site: Arc<Site>, upstreams: Upstreams) -> Result<Self, getrandom::Error> {
+        let mark = HeaderValue::from_str(&format!("consentry-{:016x}", random()?)).expect("hex digits are a header value");
+        Ok(Self { site, upstreams, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
     }
 
     /// The site it leads to.
     pub fn site(&self) -> &Arc<Site> {
         &self.site
+    }
+
+    /// The servers behind it.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
     }
 
     /// Answers a request, with what was read of who asks. It never fails: each failure becomes an
@@ -147,7 +145,7 @@ impl Pipeline {
         let protocol = hop::wanted_upgrade(req.headers()).filter(|_| req.body().is_end_stream());
         let upgrade = protocol.map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
         let (head, body) = req.into_parts();
-        let prepared = self.prepare(&ctx, head, peer)?;
+        let mut prepared = self.prepare(&ctx, head, peer)?;
         if let Some(rules) = paths::held(&ctx, &prepared) {
             let body = body.map_err(BodyError::from).boxed_unsync();
             return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
@@ -156,7 +154,9 @@ impl Pipeline {
             return self.change_protocol(&ctx, prepared, protocol, visitor).await;
         }
         let (body, progress) = Progress::watch(body, Limits::seconds(self.site.shared.limits.body_idle_s));
-        let resp = self.upstream.send(Request::from_parts(forwarded(&prepared.head), body), &progress).await?;
+        let sent = self.upstreams.send(body, &progress, |upstream| self.outgoing(&ctx, &prepared.head, upstream)).await;
+        let (resp, upstream) = sent?;
+        prepared.sides = sides(&ctx, upstream);
         self.filter(&ctx, prepared, resp).await
     }
 
@@ -186,7 +186,6 @@ impl Pipeline {
         head.headers.remove(header::EXPECT);
         ctx.front.forward(&mut head.headers, peer.ip());
         head.headers.append(CDN_LOOP, self.mark.clone());
-        let sides = self.localize(ctx, &mut head.headers);
         let cut = heads::withhold(ctx, treatment, &mut head.headers);
         let conditionals = match treatment {
             Treatment::Gate => {
@@ -201,7 +200,7 @@ impl Pipeline {
         if guard.is_some() {
             worker::prepare(&mut head.headers);
         }
-        Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides, address })
+        Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides: None, address })
     }
 
     /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the
@@ -239,22 +238,28 @@ impl Pipeline {
         on.then(|| ctx.snapshot.scripts.worker()).flatten()
     }
 
-    /// The upstream's own name, unless the site behind wants the visitor's.
-    fn localize(&self, ctx: &Ctx, headers: &mut HeaderMap) -> Option<Sides> {
-        let front = Origin::of(&ctx.front.origin)?;
-        let sides = Sides { front, upstream: self.origin.clone() };
+    /// The head that goes to an upstream, under its own name unless the site behind wants the visitor's.
+    /// The original stays for another upstream, and for reading the answer.
+    fn outgoing(&self, ctx: &Ctx, head: &request::Parts, upstream: &Upstream) -> request::Parts {
+        let mut copy = Request::new(()).into_parts().0;
+        copy.method = head.method.clone();
+        copy.uri = head.uri.clone();
+        copy.version = head.version;
+        copy.headers = head.headers.clone();
         match self.site.config.upstream_host {
             UpstreamHost::Visitor => {
                 if let Ok(host) = HeaderValue::from_str(&ctx.front.authority) {
-                    headers.insert(header::HOST, host);
+                    copy.headers.insert(header::HOST, host);
                 }
             }
             UpstreamHost::Upstream => {
-                headers.insert(header::HOST, self.authority.clone());
-                headers::localize_request(headers, &sides);
+                copy.headers.insert(header::HOST, upstream.authority().clone());
+                if let Some(sides) = sides(ctx, upstream) {
+                    headers::localize_request(&mut copy.headers, &sides);
+                }
             }
         }
-        Some(sides)
+        copy
     }
 
     /// WebSocket and other protocols: joined only after the upstream's own 101.
@@ -266,7 +271,9 @@ impl Pipeline {
         visitor: OnUpgrade,
     ) -> Result<Response<Body>, Failure> {
         hop::ask_upgrade(&mut prepared.head.headers, protocol);
-        let mut resp = self.upstream.send_upgrade(Request::from_parts(forwarded(&prepared.head), wire::empty())).await?;
+        let sent = self.upstreams.send_upgrade(|upstream| self.outgoing(ctx, &prepared.head, upstream)).await;
+        let (mut resp, upstream) = sent?;
+        prepared.sides = sides(ctx, upstream);
         if !tunnel::join(visitor, &mut resp) {
             return self.filter(ctx, prepared, resp).await;
         }
@@ -458,12 +465,7 @@ pub(super) fn random() -> Result<u64, getrandom::Error> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// The head that goes to the upstream; the original stays for reading the answer.
-fn forwarded(head: &request::Parts) -> request::Parts {
-    let mut copy = Request::new(()).into_parts().0;
-    copy.method = head.method.clone();
-    copy.uri = head.uri.clone();
-    copy.version = head.version;
-    copy.headers = head.headers.clone();
-    copy
+/// The two addresses of the site in a request.
+fn sides(ctx: &Ctx, upstream: &Upstream) -> Option<Sides> {
+    Some(Sides { front: Origin::of(&ctx.front.origin)?, upstream: upstream.origin().clone() })
 }

@@ -9,13 +9,15 @@ use std::{
 };
 
 use consentry::{
-    app::App,
+    app::{App, ConfigSource, Flags},
     config::{Config, PathPatterns},
+    proxy::hosts::Hosts,
+    site::UpstreamState,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::JoinHandle,
 };
 
@@ -127,6 +129,8 @@ pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     admin: SocketAddr,
     pub(crate) data: tempfile::TempDir,
+    hosts: Arc<Hosts>,
+    reload: Arc<Notify>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
 }
@@ -145,6 +149,22 @@ impl Gate {
         config.limits.drain_s = 5;
         edit(&mut config);
         let app = App::open(config).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
+        Self::run(app, data)
+    }
+
+    /// A gate that reads its configuration from a file and looks whether it changes.
+    pub(crate) async fn of_file(file: &Path) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let flags = Flags { listen: any, admin: any, data: Some(data.path().to_owned()), ..Flags::default() };
+        let source = ConfigSource::new(Some(file), flags);
+        let (config, _) = source.load().unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let app = App::open_from(source, config).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
+        Self::run(app, data)
+    }
+
+    fn run(app: App, data: tempfile::TempDir) -> Self {
+        let (hosts, reload) = (Arc::clone(app.hosts()), app.reload());
         let address = app.address().expect("an open port");
         let admin = app.admin_address().expect("an open port");
         let (stop, stopped) = oneshot::channel();
@@ -154,7 +174,7 @@ impl Gate {
             };
             app.run(until).await.expect("the gate runs");
         });
-        Self { address, admin, data, stop: Some(stop), running: Some(running) }
+        Self { address, admin, data, hosts, reload, stop: Some(stop), running: Some(running) }
     }
 
     /// Asks it to stop, and waits until it has.
@@ -163,6 +183,16 @@ impl Gate {
         if let Some(running) = self.running.take() {
             running.await.expect("the gate ends");
         }
+    }
+
+    /// How the upstreams are doing, those of all sites in a row.
+    pub(crate) fn upstreams(&self) -> Vec<UpstreamState> {
+        self.hosts.upstreams().into_iter().flat_map(|(_, states)| states).collect()
+    }
+
+    /// Has everything read again, as SIGHUP does.
+    pub(crate) fn reload(&self) {
+        self.reload.notify_one();
     }
 
     pub(crate) fn origin(&self) -> String {

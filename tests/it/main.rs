@@ -15,5 +15,7 @@ mod process;
 mod reload;
 mod reports;
 mod sheets;
+mod sites;
+mod upstreams;
 mod vendors;
 mod workers;

@@ -75,6 +75,12 @@ limits! {
     upstream_idle: 64 in 0..=10_000;
     /// Seconds such a connection is kept.
     upstream_idle_s: 30 in 1..=3_600;
+    /// Requests in a row without an answer, until one upstream of several is left out.
+    upstream_failures: 3 in 1..=1_000;
+    /// Seconds it is left out at first; doubled each time it still gives no answer.
+    upstream_out_s: 5 in 1..=3_600;
+    /// Seconds it is left out at most.
+    upstream_out_max_s: 300 in 1..=86_400;
     /// Bytes of an inline script held back until it is classified; beyond, it streams and is poisoned on a hit.
     script_hold_bytes: 262_144 in 16_384..=4_194_304;
     /// Bytes of a `noscript` held back; beyond, the page is not passed on.
