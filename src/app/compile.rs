@@ -23,6 +23,9 @@ pub struct Compiler {
     known: HashMap<Made, (Look, Arc<Snapshot>)>,
 }
 
+/// One snapshot a site and the warnings, or every fault.
+pub type Compiled = Result<(Vec<Arc<Snapshot>>, Vec<Fault>), Vec<Fault>>;
+
 /// What a snapshot is made from.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Made {
@@ -44,7 +47,7 @@ impl Compiler {
 
     /// One snapshot a site, in their order, and the warnings; or every fault of every file. Faults and
     /// warnings name the files as they lie on the disk.
-    pub fn compile(&mut self, sites: &[SiteConfig]) -> Result<(Vec<Arc<Snapshot>>, Vec<Fault>), Vec<Fault>> {
+    pub fn compile(&mut self, sites: &[SiteConfig]) -> Compiled {
         let (mut faults, mut warnings) = (Vec::new(), Vec::new());
         let wanted: Vec<Made> = sites.iter().map(Made::of).collect();
         let mut seen = HashSet::new();

@@ -32,7 +32,7 @@ use crate::{
     wire::Causes,
 };
 
-pub use compile::Compiler;
+pub use compile::{Compiled, Compiler};
 pub use files::{load_config, read_policies};
 pub use source::{ConfigSource, Flags};
 

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    Compiler, ConfigSource, distinct,
+    Compiled, Compiler, ConfigSource, distinct,
     files::{self, Look},
     live::Live,
     put_on_record,
@@ -80,7 +80,7 @@ impl Reloader {
     }
 
     /// Compiles away from the threads that answer requests.
-    pub(super) async fn compile(&mut self, config: &Config) -> Result<(Vec<Arc<Snapshot>>, Vec<Fault>), Vec<Fault>> {
+    pub(super) async fn compile(&mut self, config: &Config) -> Compiled {
         let (compiler, sites) = (Arc::clone(&self.compiler), config.sites.clone());
         let compiled =
             tokio::task::spawn_blocking(move || compiler.lock().unwrap_or_else(PoisonError::into_inner).compile(&sites));

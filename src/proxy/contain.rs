@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 use super::pipeline::Prepared;
 use crate::{
     config::Containment,
-    headers::csp::{Setting, Wall},
+    headers::csp::Setting,
     site::Ctx,
     wire::{self, SEC_FETCH_DEST},
 };
@@ -22,7 +22,7 @@ pub(super) fn contain(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
         || ctx.front.host.ends_with(".localhost")
         || ctx.front.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     let setting = Setting { played, ..Setting::of(config.containment, &ctx.site.shared.limits, behind) };
-    let wall = Wall::build(ctx.policy(), &ctx.grants, &setting);
+    let wall = ctx.snapshot.wall(&ctx.grants, &setting);
     wall.raise(head, config.containment, &format!("{}/report", config.prefix), ctx.front.is_https());
 }
 

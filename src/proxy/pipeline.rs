@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -38,6 +38,7 @@ use crate::{
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
     site::{Ctx, Front, Peer, Site},
+    vocab::Hash,
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
@@ -74,7 +75,10 @@ pub(super) struct Prepared {
     pub(super) treatment: Treatment,
     /// What the visitor can decode.
     pub(super) accepted: AcceptedCodings,
-    pub(super) variant: Variant,
+    /// The hash of the guard that goes before a worker's script, if it is one.
+    worker: Option<Hash>,
+    /// Made where it is needed: most answers are no variant of anything.
+    variant: OnceLock<Variant>,
     pub(super) conditionals: Conditionals,
     /// The language of its notices.
     pub(super) language: String,
@@ -84,6 +88,17 @@ pub(super) struct Prepared {
     pub(super) sides: Option<Sides>,
     /// The page's address as the visitor sees it.
     pub(super) address: Url,
+}
+
+impl Prepared {
+    /// Which variant of a page or worker the visitor gets.
+    pub(super) fn variant(&self, ctx: &Ctx) -> &Variant {
+        self.variant.get_or_init(|| variant_of(ctx, self.worker, &self.language, self.asked))
+    }
+}
+
+fn variant_of(ctx: &Ctx, worker: Option<Hash>, language: &str, asked: Asked) -> Variant {
+    Variant::new(&worker.unwrap_or_else(|| ctx.variant(&[language, asked.part()])))
 }
 
 impl Pipeline {
@@ -170,10 +185,8 @@ impl Pipeline {
         let accepted = headers::accepted(&head.headers);
         let language = ctx.language(&head.headers).tag().to_owned();
         let guard = self.worker_guard(ctx, treatment, &head);
-        let variant = match guard {
-            Some(guard) => Variant::new(&guard.hash),
-            None => Variant::new(&ctx.variant(&[&language, asked.part()])),
-        };
+        let worker = guard.map(|guard| guard.hash);
+        let variant = OnceLock::new();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         // Not joined: `//a` is a path here and would be a host there.
         let mut address = ctx.front.origin.clone();
@@ -190,7 +203,8 @@ impl Pipeline {
         let conditionals = match treatment {
             Treatment::Gate => {
                 let foreign = asked.page || guard.is_some() || self.suspects.hold(&head.uri);
-                headers::prepare_conditionals(&mut head.headers, &variant, foreign)
+                let current = || variant.get_or_init(|| variant_of(ctx, worker, &language, asked)).clone();
+                headers::prepare_conditionals(&mut head.headers, current, foreign)
             }
             Treatment::Observe | Treatment::Exempt => Conditionals::default(),
         };
@@ -200,7 +214,7 @@ impl Pipeline {
         if guard.is_some() {
             worker::prepare(&mut head.headers);
         }
-        Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides: None, address })
+        Ok(Prepared { head, asked, treatment, accepted, language, worker, variant, conditionals, cut, sides: None, address })
     }
 
     /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the
@@ -334,7 +348,7 @@ impl Pipeline {
                     return Ok(Response::from_parts(head, body));
                 }
                 if known {
-                    headers::mark_variant(&mut head.headers, &prepared.variant);
+                    headers::mark_variant(&mut head.headers, prepared.variant(ctx));
                 }
                 Ok(Response::from_parts(head, body))
             }

@@ -16,6 +16,7 @@ use ::cookie::{Cookie, SameSite};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, header};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use quick_cache::sync::Cache;
 
 pub use front::{Front, Peer};
 pub use limiter::Limiter;
@@ -28,6 +29,7 @@ use crate::{
     config::SiteConfig,
     consent::{VisitorState, cookie, token},
     consent_log::Recorded,
+    headers::csp::{Setting, Wall},
     notice::{Language, Notices},
     policy::Policy,
     vocab::{Grants, Hash, SubjectId},
@@ -64,7 +66,15 @@ pub struct Snapshot {
     pub scripts: Scripts,
     /// A hash over everything in both that changes a page.
     fingerprint: Hash,
+    /// Containment policies by whom and what they are for: most visitors have granted nothing, or everything.
+    walls: Cache<(Grants, WallFor), Arc<Wall>>,
 }
+
+/// [`Setting`] as a key: own host, played, the most bytes, enforced.
+type WallFor = (String, bool, usize, bool);
+
+/// How many containment policies are remembered.
+const WALLS_MAX: usize = 128;
 
 impl Snapshot {
     /// Puts together what belongs together.
@@ -74,7 +84,19 @@ impl Snapshot {
             text.push_str(&hash.to_string());
         }
         scripts.assets().chain([notices.style()]).for_each(|asset| text.push_str(&asset.path));
-        Self { policy: Arc::new(policy), notices, scripts, fingerprint: Hash::of(text.as_bytes()) }
+        let (policy, fingerprint) = (Arc::new(policy), Hash::of(text.as_bytes()));
+        Self { policy, notices, scripts, fingerprint, walls: Cache::new(WALLS_MAX) }
+    }
+
+    /// The containment policy for a visitor with these grants; made once and remembered.
+    pub fn wall(&self, grants: &Grants, setting: &Setting<'_>) -> Arc<Wall> {
+        let key = (*grants, (setting.own_host.to_owned(), setting.played, setting.bytes_max, setting.enforced));
+        if let Some(wall) = self.walls.get(&key) {
+            return wall;
+        }
+        let wall = Arc::new(Wall::build(&self.policy, grants, setting));
+        self.walls.insert(key, Arc::clone(&wall));
+        wall
     }
 
     /// Equal where nothing that changes a page is different.

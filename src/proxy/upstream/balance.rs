@@ -30,7 +30,9 @@ impl Balance {
             return Some(one).filter(|_| but.is_none());
         }
         let now = Instant::now();
-        let start = self.next.fetch_add(1, Ordering::Relaxed) % all.len();
+        // A second choice does not take the next one's turn.
+        let turn = if but.is_none() { self.next.fetch_add(1, Ordering::Relaxed) } else { self.next.load(Ordering::Relaxed) };
+        let start = turn % all.len();
         let (before, after) = all.split_at(start);
         let (mut fewest, mut longest) = (None, None);
         for upstream in after.iter().chain(before).filter(|one| but.is_none_or(|but| !Arc::ptr_eq(one, but))) {
