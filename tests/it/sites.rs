@@ -201,3 +201,22 @@ fn check_reads_the_files_of_every_site() {
     let (code, _, err) = run(&["log", "stats"], dir.path());
     assert_ne!(code, 64, "the data folder is found: {err}");
 }
+
+#[test]
+fn explain_takes_the_policies_of_the_site_that_has_the_page() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = "[[site]]\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"\n\
+                  [[site]]\nhosts = [\"*.b.example\"]\nupstream = \"http://127.0.0.1:2\"\npolicies = \"two\"\n";
+    let files = BTreeMap::from([
+        ("consentry.toml", config.to_owned()),
+        ("two/vendors/newcomer.toml", NEWCOMER.to_owned()),
+        ("page.html", PAGE.to_owned()),
+    ]);
+    write_files(dir.path(), &files);
+    let explain = |base: &str| run(&["explain", "--html", "page.html", "--config", "consentry.toml", "--base", base], dir.path());
+    let (code, out, err) = explain("https://www.b.example/");
+    assert!(code == 0 && out.contains("newcomer/host"), "{out}{err}");
+    let (code, out, err) = explain("https://a.example/");
+    assert!(code == 0 && out.contains("no tag of a known vendor"), "{out}{err}");
+    assert_eq!(explain("https://c.example/").0, 64);
+}

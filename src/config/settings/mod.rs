@@ -1,5 +1,6 @@
 //! `consentry.toml`: as typed in, a checked [`Config`] out.
 
+mod host;
 mod sites;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -8,7 +9,8 @@ use ipnet::IpNet;
 
 use super::{At, Fault, File, Section};
 
-pub use sites::{Containment, HostPattern, Rings, SiteConfig, UpstreamHost, parse_upstream};
+pub use host::HostPattern;
+pub use sites::{Containment, Rings, SiteConfig, UpstreamHost, parse_upstream};
 
 /// Everything `consentry serve` needs to know, checked: what the process has, and its sites.
 #[derive(Clone, Debug, PartialEq, Eq)]

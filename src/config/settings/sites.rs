@@ -1,11 +1,14 @@
 //! What one site behind the gate has: `[upstream]`, `[gate]` and the folders where there is one site,
 //! `[[site]]` where there are several. What a `[[site]]` does not say it takes from those sections.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use url::Url;
 
-use super::super::{At, PathPatterns, Section};
+use super::{
+    super::{At, PathPatterns, Section},
+    HostPattern,
+};
 
 /// One site behind the gate, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +35,6 @@ pub struct SiteConfig {
     pub policies: Option<PathBuf>,
     /// The operator's templates, over the embedded ones.
     pub templates: Option<PathBuf>,
-}
-
-/// A name that a site answers to, or every name below one: `a.example`, `*.b.example`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostPattern {
-    /// In lower case and ASCII (IDNA), without a dot at its end; an IPv6 address in brackets.
-    pub name: String,
-    /// Whether the names below are meant, at any depth, and not the name itself.
-    pub below: bool,
 }
 
 /// Which `Host` header the site behind gets.
@@ -108,6 +102,11 @@ impl SiteConfig {
     /// What the operator knows it by in messages: its first host, or `*` for the site that answers to every name.
     pub fn name(&self) -> String {
         self.hosts.first().map_or_else(|| "*".to_owned(), ToString::to_string)
+    }
+
+    /// How well it fits a host, where it has names ([`HostPattern::fit`]); least where it answers to every name.
+    pub fn fit(&self, host: &str) -> Option<usize> {
+        if self.hosts.is_empty() { Some(0) } else { self.hosts.iter().filter_map(|pattern| pattern.fit(host)).max() }
     }
 
     /// The files and folders it names, each to be taken from where the file stands.
@@ -327,66 +326,10 @@ pub fn parse_upstream(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-// === impl HostPattern ===
-
-impl HostPattern {
-    /// Reads a host name (in any case, in any script, RFC 5891) or an IP address; with `*.` in front, every name below.
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let (name, below) = text.strip_prefix("*.").map_or((text, false), |name| (name, true));
-        // `Host::parse` takes more than the authority of an address may carry.
-        if name.contains(['*', '/', '@', '?', '#', '%', ' ']) || name.is_empty() {
-            return Err("is no host name");
-        }
-        let host = url::Host::parse(name).map_err(|_| {
-            if name.contains(':') { "has more than a host name: ports are not looked at" } else { "is no host name" }
-        })?;
-        if below && !matches!(host, url::Host::Domain(_)) {
-            return Err("is an address: there are no names below it");
-        }
-        let name = host.to_string().trim_end_matches('.').to_owned();
-        let labels = |name: &str| name.split('.').all(|label| !label.is_empty() && label.len() <= 63);
-        if matches!(host, url::Host::Domain(_)) && (name.len() > 253 || !labels(&name)) {
-            return Err("is no host name");
-        }
-        Ok(Self { name, below })
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.below { "*." } else { "" }, self.name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
-
-    #[test]
-    fn a_host_is_a_name_whatever_its_case_script_or_last_dot() {
-        for (text, want) in [
-            ("A.Example", Some("a.example")),
-            ("a.example.", Some("a.example")),
-            ("*.b.example", Some("*.b.example")),
-            ("bücher.example", Some("xn--bcher-kva.example")),
-            ("localhost", Some("localhost")),
-            ("127.0.0.1", Some("127.0.0.1")),
-            ("[::1]", Some("[::1]")),
-            ("a.example:443", None),
-            ("https://a.example", None),
-            ("a.example/x", None),
-            ("*", None),
-            ("*.", None),
-            ("a.*.example", None),
-            ("*.127.0.0.1", None),
-            ("a..example", None),
-            ("a b", None),
-            ("", None),
-        ] {
-            assert_eq!(HostPattern::parse(text).ok().map(|host| host.to_string()).as_deref(), want, "{text}");
-        }
-    }
 
     #[test]
     fn a_site_takes_from_the_other_sections_what_it_does_not_say() {
