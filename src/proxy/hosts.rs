@@ -21,6 +21,8 @@ pub struct Hosts(ArcSwap<Table>);
 /// One state of the table.
 pub struct Table {
     shared: Arc<Shared>,
+    /// In the order of the configuration.
+    all: Vec<Arc<Pipeline>>,
     names: Names,
 }
 
@@ -48,22 +50,10 @@ impl Hosts {
         self.0.store(Arc::new(table));
     }
 
-    /// Every pipeline in force now.
-    fn pipelines(&self) -> Vec<Arc<Pipeline>> {
-        let table = self.0.load();
-        let mut all: Vec<Arc<Pipeline>> = match &table.names {
-            Names::Any(one) => vec![Arc::clone(one)],
-            Names::Named { exact, below, .. } => exact.values().chain(below.values()).map(Arc::clone).collect(),
-        };
-        all.sort_by_key(Arc::as_ptr);
-        all.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        all
-    }
-
     /// How the upstreams of every site are doing, by the name the site is known by.
     pub fn upstreams(&self) -> Vec<(String, Vec<UpstreamState>)> {
-        let pipelines = self.pipelines();
-        pipelines.iter().map(|pipeline| (pipeline.site().config.name(), pipeline.upstreams().state())).collect()
+        let table = self.0.load();
+        table.all.iter().map(|pipeline| (pipeline.site().config.name(), pipeline.upstreams().state())).collect()
     }
 
     /// Answers a request by the site it names; a name of no site gets 421 (RFC 9110, 15.5.20).
@@ -93,18 +83,18 @@ impl Hosts {
 impl Table {
     /// Puts together the pipelines of all sites, whose names differ. `plain` has the texts for a request
     /// that is for none of them; it is asked for only where a site has names.
-    pub fn new(shared: Arc<Shared>, pipelines: Vec<Arc<Pipeline>>, plain: impl FnOnce() -> Arc<Snapshot>) -> Self {
-        if let Some(one) = pipelines.iter().find(|pipeline| pipeline.site().config.hosts.is_empty()) {
-            return Self { shared, names: Names::Any(Arc::clone(one)) };
+    pub fn new(shared: Arc<Shared>, all: Vec<Arc<Pipeline>>, plain: impl FnOnce() -> Arc<Snapshot>) -> Self {
+        if let Some(one) = all.iter().find(|pipeline| pipeline.site().config.hosts.is_empty()).map(Arc::clone) {
+            return Self { shared, all, names: Names::Any(one) };
         }
         let (mut exact, mut below) = (HashMap::new(), HashMap::new());
-        for pipeline in &pipelines {
+        for pipeline in &all {
             for host in &pipeline.site().config.hosts {
                 let names = if host.below { &mut below } else { &mut exact };
                 names.insert(host.name.clone(), Arc::clone(pipeline));
             }
         }
-        Self { shared, names: Names::Named { exact, below, plain: plain() } }
+        Self { shared, all, names: Names::Named { exact, below, plain: plain() } }
     }
 
     /// The name itself before names below, the longest of these first. `host` is as [`Front`] has it: in
