@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
 };
 use tracing::{info, warn};
@@ -49,6 +49,8 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
     let (config, warnings) = source.load().map_err(Failed::Faults)?;
     check(&config)?;
     super::block_on(async move {
+        // Before the long part of the start: a process that does not listen yet is ended by this signal.
+        let hang_up = signal(SignalKind::hangup()).expect("the runtime that listens for signals runs");
         warnings.iter().for_each(|warning| warn!("{warning}"));
         let (data, admin) = (config.data.display().to_string(), config.admin);
         let app = App::open_from(source, config).await.map_err(failed)?;
@@ -65,7 +67,7 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
             }
         }
         info!(data, %admin, "consentry stands at http://{address}/");
-        tokio::spawn(hang_ups(app.reload()));
+        tokio::spawn(hang_ups(hang_up, app.reload()));
         tokio::select! {
             ended = app.run(stopped()) => ended.map_err(failed),
             () = stopped_twice() => Err(Failed::Working(anyhow::anyhow!("told to stop twice: requests under way were cut off"))),
@@ -104,8 +106,7 @@ fn check(config: &Config) -> Result<(), Failed> {
 }
 
 /// Has everything read again at each SIGHUP.
-async fn hang_ups(reload: Arc<Notify>) {
-    let mut hang_up = signal(SignalKind::hangup()).expect("the runtime that listens for signals runs");
+async fn hang_ups(mut hang_up: Signal, reload: Arc<Notify>) {
     while hang_up.recv().await.is_some() {
         reload.notify_one();
     }

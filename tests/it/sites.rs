@@ -107,6 +107,13 @@ async fn a_request_goes_to_the_site_it_names() {
         let answer = ask(&gate, host, "/x.txt", &[]).await;
         assert!(matches!(answer.status, 421 | 400), "{host}: {}", answer.status);
     }
+    let forwarded = [("x-forwarded-host", "x.b.example")];
+    assert_eq!(ask(&gate, "a.example", "/x.txt", &forwarded).await.text(), "exact", "anybody can write that header");
+    let behind = Gate::with(&exact, |config| {
+        config.sites = sites(&text, std::path::Path::new(""));
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().expect("a network")];
+    });
+    assert_eq!(ask(&behind.await, "a.example", "/x.txt", &forwarded).await.text(), "below", "a trusted proxy knows");
     let absolute = gate.raw(b"GET http://x.b.example/x.txt HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n").await;
     assert_eq!(absolute.text(), "below", "the target names the host (RFC 9112, 3.2.2)");
 }
