@@ -117,7 +117,7 @@ impl FromIterator<VendorId> for VendorSet {
 }
 
 /// What is allowed for one request: purposes, and the vendors that differ from their purposes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Grants {
     /// The purposes granted, those that need no consent included.
     pub purposes: PurposeSet,

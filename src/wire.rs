@@ -73,6 +73,9 @@ pub enum Failure {
     /// A decision that did not come from the site's own pages.
     #[error("only this site's own pages decide: {0}; a program sends the site's own Origin")]
     CrossSite(&'static str),
+    /// A host name that no site has (RFC 9110, 15.5.20).
+    #[error("no site of this gate has the host name that the request asks for")]
+    Misdirected,
     /// An own path that does not exist.
     #[error("no such path of the gate")]
     NotFound,
@@ -155,6 +158,7 @@ impl Failure {
             Self::BadRequest(_) | Self::BrokenRequest(_) => StatusCode::BAD_REQUEST,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::CrossSite(_) => StatusCode::FORBIDDEN,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

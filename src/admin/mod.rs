@@ -9,20 +9,20 @@ use serde_json::json;
 
 use crate::{
     consent_log::Health as LogHealth,
-    site::Site,
+    site::{Site, Sites},
     wire::{self, Body},
 };
 
 /// Tells health and reports.
 #[derive(Clone)]
 pub struct Health {
-    site: Arc<Site>,
+    sites: Arc<Sites>,
 }
 
 impl Health {
-    /// Tells the health of a site.
-    pub fn new(site: Arc<Site>) -> Self {
-        Self { site }
+    /// Tells the health of all sites.
+    pub fn new(sites: Arc<Sites>) -> Self {
+        Self { sites }
     }
 
     /// Answers `/healthz` (the process and its consent log live), `/readyz` (it may get requests) and
@@ -37,13 +37,14 @@ impl Health {
         }
         match req.uri().path() {
             "/healthz" | "/readyz" => self.health(),
-            "/reports" => wire::answer(StatusCode::OK, wire::JSON, reports::told(&self.site).to_string()),
+            "/reports" => wire::answer(StatusCode::OK, wire::JSON, reports::told(&self.sites.all()).to_string()),
             _ => wire::answer(StatusCode::NOT_FOUND, wire::JSON, r#"{"error":"there are /healthz, /readyz and /reports"}"#),
         }
     }
 
     fn health(&self) -> Response<Body> {
-        let log = self.site.log.health();
+        let sites = self.sites.all();
+        let log = sites.first().map_or(LogHealth::Closed, |site| site.shared.log.health());
         let status = if log == LogHealth::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let told = match log {
             LogHealth::Ready => "ready".to_owned(),
@@ -53,8 +54,12 @@ impl Health {
             LogHealth::Poisoned { first } => format!("a write failed: {first}; start consentry again"),
             LogHealth::Closed => "closed".to_owned(),
         };
-        let revision = self.site.snapshot().policy.revision().to_string();
-        wire::answer(status, wire::JSON, json!({ "consent_log": told, "policy": revision }).to_string())
+        let revision = |site: &Arc<Site>| json!(site.snapshot().policy.revision().to_string());
+        let policy = match sites.as_slice() {
+            [one] => revision(one),
+            several => several.iter().map(|site| (site.config.name(), revision(site))).collect(),
+        };
+        wire::answer(status, wire::JSON, json!({ "consent_log": told, "policy": policy }).to_string())
     }
 }
 

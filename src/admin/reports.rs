@@ -1,5 +1,7 @@
 //! `GET /reports`: third parties that browsers reported, the most frequent first, with their class.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,8 +10,16 @@ use crate::{
     site::Site,
 };
 
-/// Everything counted since the process began. Hosts are claims of browsers; JSON escapes them.
-pub(super) fn told(site: &Site) -> Value {
+/// Everything counted since the process began; of several sites each by its first host.
+pub(super) fn told(sites: &[Arc<Site>]) -> Value {
+    match sites {
+        [one] => told_of(one),
+        several => several.iter().map(|site| (site.config.name(), told_of(site))).collect(),
+    }
+}
+
+/// Hosts are claims of browsers; JSON escapes them.
+fn told_of(site: &Site) -> Value {
     let counted = site.reports.all();
     let snapshot = site.snapshot();
     let mut hosts: Vec<_> = counted.hosts.iter().collect();

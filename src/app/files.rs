@@ -3,8 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
+use super::{ConfigSource, Flags};
 use crate::{
     config::{Config, Fault},
     notice::TemplateSources,
@@ -13,11 +15,11 @@ use crate::{
 
 /// The operator's folders of edited files, each of which lies over the embedded files.
 #[derive(Clone, Debug, Default)]
-pub struct Folders {
+pub(super) struct Folders {
     /// Policy files.
-    pub policies: Option<PathBuf>,
+    pub(super) policies: Option<PathBuf>,
     /// Templates and strings.
-    pub templates: Option<PathBuf>,
+    pub(super) templates: Option<PathBuf>,
 }
 
 impl Folders {
@@ -35,42 +37,24 @@ impl Folders {
     }
 }
 
-/// The configuration file that is read when none is named, if it is there.
-const DEFAULT_CONFIG: &str = "consentry.toml";
-
-/// Reads the configuration: the named file, else `consentry.toml` in this folder, else the defaults.
-/// Folders named in it are taken from where the file stands. Returns warnings beside it.
+/// The configuration: the named file, else `consentry.toml` in this folder, else the defaults, with warnings beside it.
 pub fn load_config(named: Option<&Path>) -> Result<(Config, Vec<Fault>), Vec<Fault>> {
-    let file = match named {
-        Some(file) => file.to_owned(),
-        None if Path::new(DEFAULT_CONFIG).is_file() => PathBuf::from(DEFAULT_CONFIG),
-        None => return Ok((Config::default(), Vec::new())),
-    };
-    let text = read(&file).map_err(|fault| vec![fault])?;
-    let (mut config, faults, warnings) = Config::read(&file.to_string_lossy(), &text);
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let beside = file.parent().unwrap_or(Path::new("")).to_owned();
-    for folder in [&mut config.policies, &mut config.templates].into_iter().flatten() {
-        *folder = beside.join(&*folder);
-    }
-    config.data = beside.join(&config.data);
-    if let Some(tls) = &mut config.tls {
-        tls.lie_beside(&beside);
-    }
-    Ok((config, warnings))
+    ConfigSource::new(named, Flags::default()).load()
 }
 
 /// The embedded policies with the operator's folder over them, file by file.
 pub fn read_policies(folder: Option<&Path>) -> Result<Sources, Vec<Fault>> {
-    let mut sources = Sources::embedded();
+    read_policies_over(Sources::embedded(), folder)
+}
+
+/// Policies with the operator's folder over them, file by file.
+pub(super) fn read_policies_over(mut sources: Sources, folder: Option<&Path>) -> Result<Sources, Vec<Fault>> {
     read_over(folder, |path| path.ends_with(".toml"), |path, text| sources.insert(path, text))?;
     Ok(sources)
 }
 
 /// The embedded templates with the operator's folder over them, file by file.
-pub fn read_templates(folder: Option<&Path>) -> Result<TemplateSources, Vec<Fault>> {
+pub(super) fn read_templates(folder: Option<&Path>) -> Result<TemplateSources, Vec<Fault>> {
     let mut sources = TemplateSources::embedded();
     let known = |path: &str| [".html", ".css", ".js", ".toml"].iter().any(|ending| path.ends_with(ending));
     read_over(folder, known, |path, text| sources.insert(path, text))?;
@@ -108,7 +92,7 @@ fn read_over(
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-fn read(file: &Path) -> Result<String, Fault> {
+pub(super) fn read(file: &Path) -> Result<String, Fault> {
     fs::read_to_string(file).map_err(|error| {
         Fault::whole(
             &file.to_string_lossy(),
@@ -118,8 +102,33 @@ fn read(file: &Path) -> Result<String, Fault> {
     })
 }
 
+/// Files by name, size and time of change.
+pub(super) type Look = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+/// Looks at single files, and at everything below folders. What cannot be read looks empty: that is a
+/// change, and the reload names the fault.
+pub(super) fn look<'p>(files: &[&Path], folders: impl Iterator<Item = &'p PathBuf>) -> Look {
+    let mut paths: Vec<PathBuf> = files.iter().map(|file| file.to_path_buf()).collect();
+    for folder in folders {
+        let _ = list(folder, &mut paths);
+    }
+    paths.sort();
+    paths.dedup();
+    let print = |path: PathBuf| {
+        let meta = fs::metadata(&path).ok();
+        let (size, changed) = meta.map_or((0, None), |meta| (meta.len(), meta.modified().ok()));
+        (path, size, changed)
+    };
+    paths.into_iter().map(print).collect()
+}
+
+/// A look that no other equals.
+pub(super) fn unseen() -> Look {
+    vec![(PathBuf::new(), u64::MAX, None)]
+}
+
 /// Every file below a folder.
-pub(super) fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();

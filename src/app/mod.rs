@@ -1,36 +1,42 @@
 //! The composition root: reads the files, builds the site, opens the listeners, reloads what is
 //! edited, drains. Rooms below get text and values; I/O on files is here.
 
+mod compile;
 mod files;
 mod keys;
+mod live;
 mod reload;
+mod source;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::Request;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
 use tracing::{error, info, warn};
 
-pub use files::{Folders, load_config, read_policies, read_templates};
-
+use self::{live::Live, reload::Reloader};
 use crate::{
     admin,
-    browser::{Scripts, Texts},
-    config::{Config, Containment, Fault},
+    config::{Config, Fault},
     consent_log::{ConsentLog, LogError, NoticeLeaf, Options, PolicyLeaf},
-    headers::csp,
-    notice::{Notices, TemplateSources},
-    policy::{Policy, Sources},
+    policy::Sources,
     proxy::{
+        hosts::Hosts,
         listen,
-        pipeline::Pipeline,
         secure::{self, Secure},
-        upstream::{Upstream, UpstreamFault},
+        upstream::{UpstreamFault, Upstreams},
     },
-    site::{Site, Snapshot},
+    site::{Sites, Snapshot},
     tls::{Tls, TlsError},
     wire::Causes,
 };
+
+pub use compile::{Compiled, Compiler};
+pub use files::{load_config, read_policies};
+pub use source::{ConfigSource, Flags};
 
 /// Why the gate does not run.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,9 @@ pub enum AppError {
     /// The upstream cannot be used.
     #[error("the upstream cannot be used")]
     Upstream(#[from] UpstreamFault),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[from] getrandom::Error),
     /// A listener cannot be opened.
     #[error(
         "{address} cannot be opened. Is another process listening there, or is the port below 1024? Choose another with --{flag}"
@@ -77,34 +86,7 @@ pub enum AppError {
 impl AppError {
     /// Whether the command line or a file is wrong, as against something that failed while working.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Faults(_) | Self::NoUpstream | Self::Upstream(UpstreamFault::Name(_)))
-    }
-}
-
-/// Compiles policy, notices and scripts that belong together; warnings beside them. Faults and warnings
-/// name the files as they lie in `folders`. `prefix` is where the gate's own paths are.
-pub fn compile(
-    policies: &Sources,
-    templates: &TemplateSources,
-    folders: &Folders,
-    prefix: &str,
-) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
-    let compiled = Policy::compile(policies).and_then(|(policy, mut warnings)| {
-        let (notices, mut more) = Notices::build(&policy, templates, &policy.controller().name)?;
-        warnings.append(&mut more);
-        let texts = Texts {
-            shared: templates.fixed("guard/shared.js"),
-            guard: templates.fixed("guard/guard.js"),
-            stand_ins: templates.fixed("guard/stand-ins.js"),
-            worker: templates.fixed("guard/worker.js"),
-            gate: templates.fixed("guard/gate.js"),
-        };
-        let scripts = Scripts::build(&policy, prefix, &texts);
-        Ok((Snapshot::new(policy, notices, scripts), warnings))
-    });
-    match compiled {
-        Ok((snapshot, warnings)) => Ok((snapshot, folders.name(warnings))),
-        Err(faults) => Err(folders.name(faults)),
+        matches!(self, Self::Faults(_) | Self::NoUpstream | Self::Upstream(UpstreamFault::Name(_) | UpstreamFault::Address(_)))
     }
 }
 
@@ -119,31 +101,39 @@ async fn put_on_record(log: &ConsentLog, snapshot: &Snapshot) -> Result<(), LogE
 
 /// A gate that is ready to run: everything was checked, every port is open.
 pub struct App {
-    site: Arc<Site>,
-    pipeline: Arc<Pipeline>,
+    live: Live,
     listener: TcpListener,
     tls: Option<(Tls, TcpListener)>,
     admin: TcpListener,
-    reloader: reload::Reloader,
+    reloader: Reloader,
 }
 
 impl App {
-    /// Reads and checks everything, then opens the log and the ports.
+    /// Reads and checks everything, then opens the log and the ports. Policies, templates and
+    /// certificates are watched; the configuration stays as it is.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        let policies = read_policies(config.policies.as_deref()).map_err(AppError::Faults)?;
-        let templates = read_templates(config.templates.as_deref()).map_err(AppError::Faults)?;
-        Self::open_with(config, &policies, &templates).await
+        Self::open_over(Sources::embedded(), config).await
     }
 
-    /// Likewise, with policy files that were read elsewhere.
-    pub async fn open_with(config: Config, policies: &Sources, templates: &TemplateSources) -> Result<Self, AppError> {
-        let folders = Folders { policies: config.policies.clone(), templates: config.templates.clone() };
-        let (snapshot, warnings) = compile(policies, templates, &folders, &config.prefix).map_err(AppError::Faults)?;
-        let reloader = reload::Reloader::new(folders);
+    /// Likewise, with other policies than the embedded ones under the operator's.
+    pub async fn open_over(base: Sources, config: Config) -> Result<Self, AppError> {
+        Self::open_all(base, config, None).await
+    }
+
+    /// Likewise, with a configuration that is watched as well. `config` is what `source` gave.
+    pub async fn open_from(source: ConfigSource, config: Config) -> Result<Self, AppError> {
+        Self::open_all(Sources::embedded(), config, Some(source)).await
+    }
+
+    async fn open_all(base: Sources, config: Config, source: Option<ConfigSource>) -> Result<Self, AppError> {
+        // Before anything is read: an edit in between is a change at the first look.
+        let mut reloader = Reloader::new(Compiler::new(base), source, &config);
+        let (snapshots, warnings) = reloader.compile(&config).await.map_err(AppError::Faults)?;
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        tell_of_wall(&config, &snapshot);
-        let url = config.upstream.clone().ok_or(AppError::NoUpstream)?;
-        let upstream = Upstream::new(&url, &config.limits)?;
+        if config.sites.iter().any(|site| site.upstreams.is_empty()) {
+            return Err(AppError::NoUpstream);
+        }
+        check_upstreams(&config)?;
 
         let tls = open_tls(&config)?;
 
@@ -160,19 +150,30 @@ impl App {
         };
         let log = ConsentLog::open(&config.data, options)?;
         let keys = keys::open(&config.data)?;
-        if let Err(error) = put_on_record(&log, &snapshot).await {
-            // Tags are held all the same and visitors can refuse; only grants need the record.
-            error!("no grant can be recorded until consentry is started again: {}", Causes(&error));
+        for snapshot in distinct(&snapshots) {
+            if let Err(error) = put_on_record(&log, snapshot).await {
+                // Tags are held all the same and visitors can refuse; only grants need the record.
+                error!("no grant can be recorded until consentry is started again: {}", Causes(&error));
+                break;
+            }
         }
-        let site = Arc::new(Site::new(config, keys, log, snapshot));
-        let pipeline = Pipeline::new(Arc::clone(&site), upstream, &url).map_err(|_| AppError::NoUpstream)?;
-        let pipeline = Arc::new(pipeline);
-        Ok(Self { site, pipeline, listener, tls, admin, reloader })
+        let live = Live::open(config, keys, log, snapshots)?;
+        Ok(Self { live, listener, tls, admin, reloader })
     }
 
-    /// The site, for who wants to see what its pages carry.
-    pub fn site(&self) -> &Arc<Site> {
-        &self.site
+    /// The sites, for who wants to see what their pages carry.
+    pub fn sites(&self) -> &Arc<Sites> {
+        &self.live.sites
+    }
+
+    /// Which site a request is for, and how their upstreams are doing.
+    pub fn hosts(&self) -> &Arc<Hosts> {
+        &self.live.hosts
+    }
+
+    /// Reloads everything at the next moment, as `SIGHUP` does.
+    pub fn reload(&self) -> Arc<Notify> {
+        self.reloader.asked()
     }
 
     /// Where visitors come in: the port is known once it is open.
@@ -193,13 +194,14 @@ impl App {
     /// Runs until `stopped` resolves, then drains and closes the log.
     pub async fn run(self, stopped: impl Future<Output = ()>) -> Result<(), AppError> {
         let (stop, stopping) = watch::channel(false);
-        let limits = self.site.config.limits.clone();
-        let pipeline = Arc::clone(&self.pipeline);
+        let limits = self.live.config.limits.clone();
+        let log = Arc::clone(&self.live.shared.log);
+        let hosts = Arc::clone(&self.live.hosts);
         let secure =
-            self.tls.as_ref().map(|(tls, listener)| Secure::new(tls.clone(), listener, &self.site.config.trusted_proxies));
+            self.tls.as_ref().map(|(tls, listener)| Secure::new(tls.clone(), listener, &self.live.config.trusted_proxies));
         let handle = move |req: Request<_>, peer| {
-            let (pipeline, secure) = (Arc::clone(&pipeline), secure.clone());
-            async move { secure::around(secure.as_ref(), req, peer, |req| pipeline.handle(req, peer)).await }
+            let (hosts, secure) = (Arc::clone(&hosts), secure.clone());
+            async move { secure::around(secure.as_ref(), req, peer, |req| hosts.handle(req, peer)).await }
         };
         let front = listen::serve(self.listener, &limits, stopping.clone(), handle.clone());
         let encrypted = async {
@@ -208,19 +210,19 @@ impl App {
                 tokio::join!(front, tls.run(stopping.clone()));
             }
         };
-        let health = admin::Health::new(Arc::clone(&self.site));
+        let health = admin::Health::new(Arc::clone(&self.live.sites));
         let admin = listen::serve(self.admin, &limits, stopping.clone(), move |req: Request<_>, _| {
             let health = health.clone();
             async move { health.answer(&req) }
         });
-        let reload = self.reloader.run(Arc::clone(&self.site), stopping.clone());
+        let reload = self.reloader.run(self.live, stopping.clone());
         let stop = async {
             stopped.await;
             info!("stopping: requests under way may end");
             let _ = stop.send(true);
         };
         tokio::join!(front, encrypted, admin, reload, stop);
-        self.site.log.close().await;
+        log.close().await;
         Ok(())
     }
 }
@@ -229,7 +231,7 @@ impl App {
 fn open_tls(config: &Config) -> Result<Option<(Tls, SocketAddr)>, AppError> {
     let Some(setting) = config.tls.clone() else { return Ok(None) };
     let listen = setting.listen;
-    let (tls, warnings) = Tls::open(setting, &[], &config.data, &config.limits).map_err(|error| match error {
+    let (tls, warnings) = Tls::open(setting, &config.names(), &config.data, &config.limits).map_err(|error| match error {
         TlsError::Faults(faults) => AppError::Faults(faults),
         error => AppError::Tls(error),
     })?;
@@ -237,15 +239,23 @@ fn open_tls(config: &Config) -> Result<Option<(Tls, SocketAddr)>, AppError> {
     Ok(Some((tls, listen)))
 }
 
-/// A wall that lets everything through for those who grant everything is not what `enforce` promises.
-fn tell_of_wall(config: &Config, snapshot: &Snapshot) {
-    let setting = csp::Setting::of(config, "");
-    let wall = csp::Wall::build(&snapshot.policy, &snapshot.policy.everything(), &setting);
-    if config.containment == Containment::Enforce && wall.fit == csp::Fit::Open {
-        warn!(
-            "a visitor who grants every vendor gets a containment policy that lets all https through: declare only the vendors that the site uses, or raise [limits] containment_bytes"
-        );
+/// Whether the upstreams of every site can be used, as far as files tell. Opens nothing.
+pub fn check_upstreams(config: &Config) -> Result<(), AppError> {
+    for site in &config.sites {
+        let setting = live::upstream_setting(site, &config.limits)?;
+        if !site.upstreams.is_empty() {
+            Upstreams::new(&site.upstreams, setting, None)?;
+        }
     }
+    Ok(())
+}
+
+/// Each snapshot once, although sites share it.
+fn distinct(snapshots: &[Arc<Snapshot>]) -> Vec<&Arc<Snapshot>> {
+    let mut each: Vec<&Arc<Snapshot>> = snapshots.iter().collect();
+    each.sort_by_key(|snapshot| Arc::as_ptr(snapshot));
+    each.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    each
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {

@@ -1,112 +1,180 @@
-//! Edited policies and templates are picked up while the gate runs: validated first, swapped whole,
-//! the old ones kept when the new ones are at fault.
+//! Edited files are picked up while the gate runs: validated first, swapped whole, the old ones kept
+//! when the new ones are at fault. No connection notices: each request keeps what it began with.
 //!
-//! The folders are looked at twice a second by size and time of change. Notifications of the file
+//! Files are looked at three times a second by size and time of change. Notifications of the file
 //! system would save that look, and miss changes on network and container mounts.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
-use super::{Folders, compile, files, put_on_record};
-use crate::{site::Site, wire::Causes};
+use super::{
+    Compiled, Compiler, ConfigSource, distinct,
+    files::{self, Look},
+    live::Live,
+    put_on_record,
+};
+use crate::{
+    config::{Config, Fault, Limits},
+    site::{Site, Snapshot},
+    wire::Causes,
+};
 
 /// A change is taken up once it has stood still for one look.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-type Fingerprint = Vec<(PathBuf, u64, Option<SystemTime>)>;
-
 pub(super) struct Reloader {
-    folders: Folders,
-    /// The files as they were when they were last read. Empty at first: an edit between the first
-    /// reading and the first look would be missed otherwise.
-    applied: Fingerprint,
+    compiler: Arc<Mutex<Compiler>>,
+    /// Where the configuration is read again; without one it stays.
+    source: Option<ConfigSource>,
+    /// The configuration as last read, whether it came into force or not: its files are looked at.
+    watched: Config,
+    /// The files as they were when they were last read.
+    applied: Look,
     /// Whether the files as last read were at fault.
     at_fault: bool,
+    asked: Arc<Notify>,
 }
 
 impl Reloader {
-    pub(super) fn new(folders: Folders) -> Self {
-        Self { folders, applied: Vec::new(), at_fault: false }
+    /// To be made before the files of `config` are read.
+    pub(super) fn new(compiler: Compiler, source: Option<ConfigSource>, config: &Config) -> Self {
+        let applied = look(source.as_ref(), config);
+        let compiler = Arc::new(Mutex::new(compiler));
+        Self { compiler, source, watched: config.clone(), applied, at_fault: false, asked: Arc::default() }
+    }
+
+    /// Whoever notifies this has everything read again.
+    pub(super) fn asked(&self) -> Arc<Notify> {
+        Arc::clone(&self.asked)
     }
 
     /// Looks until `stop` turns true.
-    pub(super) async fn run(mut self, site: Arc<Site>, mut stop: watch::Receiver<bool>) {
-        if self.folders.policies.is_none() && self.folders.templates.is_none() {
-            return;
-        }
+    pub(super) async fn run(mut self, mut live: Live, mut stop: watch::Receiver<bool>) {
         let mut last = self.applied.clone();
+        let asked = self.asked();
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+            let asked = tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = asked.notified() => true,
                 _ = stop.wait_for(|stop| *stop) => return,
-            }
-            let now = self.look();
-            if now != self.applied && now == last {
+            };
+            let now = look(self.source.as_ref(), &self.watched);
+            if asked || now != self.applied && now == last {
+                // Where the configuration names other folders than before, the next look differs and all
+                // is read once more: an edit in between is not missed.
                 self.applied.clone_from(&now);
-                self.reload(&site).await;
+                if asked {
+                    self.compiler.lock().unwrap_or_else(PoisonError::into_inner).forget();
+                }
+                // A service manager is told here that a reload is under way, and behind it that it is over.
+                self.reload(&mut live, asked).await;
             }
             last = now;
         }
     }
 
-    async fn reload(&mut self, site: &Site) {
-        let read = || {
-            let policies = files::read_policies(self.folders.policies.as_deref())?;
-            let templates = files::read_templates(self.folders.templates.as_deref())?;
-            compile(&policies, &templates, &self.folders, &site.config.prefix)
-        };
-        let (snapshot, warnings) = match read() {
-            Ok(compiled) => compiled,
+    /// Compiles away from the threads that answer requests.
+    pub(super) async fn compile(&mut self, config: &Config) -> Compiled {
+        let (compiler, sites) = (Arc::clone(&self.compiler), config.sites.clone());
+        let compiled =
+            tokio::task::spawn_blocking(move || compiler.lock().unwrap_or_else(PoisonError::into_inner).compile(&sites));
+        compiled.await.unwrap_or_else(|error| Err(vec![Fault::whole("consentry", format!("internal fault: {error}"), "")]))
+    }
+
+    async fn reload(&mut self, live: &mut Live, asked: bool) {
+        let (config, snapshots) = match self.read(live).await {
+            Ok(read) => read,
             Err(faults) => {
                 self.at_fault = true;
                 faults.iter().for_each(|fault| error!("{fault}"));
-                return error!(faults = faults.len(), "the edited files are at fault: the policy in force stays");
+                return error!(faults = faults.len(), "the edited files are at fault: what is in force stays");
             }
         };
         let mended = std::mem::take(&mut self.at_fault);
-        if snapshot.fingerprint() == site.snapshot().fingerprint() {
-            if mended {
-                info!("the edited files are in order again, and as they were");
+        let sites = live.sites.all();
+        let same = |site: &Arc<Site>, new: &Arc<Snapshot>| Arc::ptr_eq(&site.snapshot(), new);
+        let unchanged = config == live.config && sites.iter().zip(&snapshots).all(|(site, new)| same(site, new));
+        if unchanged {
+            if mended || asked {
+                info!("the edited files are in order, and as they were");
             }
             return;
         }
-        warnings.iter().for_each(|warning| warn!("{warning}"));
         // On record before it is in force: a decision made under it cites it.
-        if let Err(error) = put_on_record(&site.log, &snapshot).await {
-            return error!("the edited policy cannot be put on record, the policy in force stays: {}", Causes(&error));
+        for snapshot in distinct(&snapshots) {
+            if let Err(error) = put_on_record(&live.shared.log, snapshot).await {
+                return error!("an edited policy cannot be put on record, what is in force stays: {}", Causes(&error));
+            }
         }
-        let revision = snapshot.policy.revision();
-        let asked_again = revision != site.snapshot().policy.revision();
-        site.swap(snapshot);
-        info!(revision = revision.0.short(), asked_again, "edited files are in force");
+        tell_of_next_start(&live.config, &config);
+        let revisions =
+            |snapshots: Vec<Arc<Snapshot>>| -> Vec<_> { snapshots.iter().map(|snapshot| snapshot.policy.revision()).collect() };
+        let before = revisions(sites.iter().map(|site| site.snapshot()).collect());
+        if let Err(error) = live.swap(config, snapshots) {
+            self.at_fault = true;
+            return error!("the edited configuration cannot be put in force, the old one stays: {}", Causes(&error));
+        }
+        let sites = live.sites.all();
+        let asked_again = before != revisions(sites.iter().map(|site| site.snapshot()).collect());
+        info!(sites = sites.len(), asked_again, "edited files are in force");
     }
 
-    fn look(&self) -> Fingerprint {
-        let mut prints = Vec::new();
-        for folder in [&self.folders.policies, &self.folders.templates].into_iter().flatten() {
-            prints.extend(look_below(folder));
+    /// Reads and checks everything; warnings are told.
+    async fn read(&mut self, live: &Live) -> Result<(Config, Vec<Arc<Snapshot>>), Vec<Fault>> {
+        let (config, mut warnings) = match &self.source {
+            Some(source) => source.load()?,
+            None => (live.config.clone(), Vec::new()),
+        };
+        self.watched.clone_from(&config);
+        if config.sites.iter().any(|site| site.upstreams.is_empty()) {
+            let file = self.source.as_ref().and_then(ConfigSource::file).unwrap_or(Path::new("consentry.toml"));
+            return Err(vec![Fault::whole(&file.to_string_lossy(), "there is no upstream", "add [upstream] url")]);
         }
-        prints.sort();
-        prints
+        let changed = config != live.config;
+        let (snapshots, mut more) = self.compile(&config).await?;
+        if !changed {
+            warnings.clear();
+        }
+        warnings.append(&mut more);
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        Ok((config, snapshots))
     }
 }
 
-/// A folder that cannot be read looks empty: that is a change, and the reload names the fault.
-fn look_below(folder: &Path) -> Fingerprint {
-    let mut paths = Vec::new();
-    let _ = files::list(folder, &mut paths);
-    paths
+/// The files of a configuration: itself, and what its sites name.
+fn look(source: Option<&ConfigSource>, config: &Config) -> Look {
+    let files: Vec<&Path> = source
+        .and_then(ConfigSource::file)
         .into_iter()
-        .map(|path| {
-            let meta = std::fs::metadata(&path).ok();
-            let (size, changed) = meta.map_or((0, None), |meta| (meta.len(), meta.modified().ok()));
-            (path, size, changed)
-        })
-        .collect()
+        .chain(config.sites.iter().filter_map(|site| site.upstream_ca.as_deref()))
+        .collect();
+    let folders = config.sites.iter().flat_map(|site| [&site.policies, &site.templates]).flatten();
+    files::look(&files, folders)
+}
+
+/// What was built into listeners and log when the process began.
+fn tell_of_next_start(old: &Config, new: &Config) {
+    let limit = |read: fn(&Limits) -> u64| read(&old.limits) != read(&new.limits);
+    for (key, changed) in [
+        ("[server] listen", old.listen != new.listen),
+        ("[server] admin", old.admin != new.admin),
+        ("data", old.data != new.data),
+        ("[limits] connections", limit(|limits| limits.connections)),
+        ("[limits] head_bytes (for visitors' requests)", limit(|limits| limits.head_bytes)),
+        ("[limits] head_lines (for visitors' requests)", limit(|limits| limits.head_lines)),
+        ("[limits] head_s", limit(|limits| limits.head_s)),
+        ("[limits] drain_s", limit(|limits| limits.drain_s)),
+        ("[limits] log_queue", limit(|limits| limits.log_queue)),
+        ("[limits] log_reserve_bytes", limit(|limits| limits.log_reserve_bytes)),
+    ] {
+        if changed {
+            warn!(key, "this change takes effect at the next start");
+        }
+    }
 }

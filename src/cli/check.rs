@@ -3,16 +3,18 @@
 use std::{
     io::{self, Write as _},
     path::PathBuf,
+    sync::Arc,
 };
 
 use super::{Failed, count};
 use crate::{
-    app::{Folders, compile, load_config, read_policies, read_templates},
-    config::{Config, Containment, Fault},
+    app::{AppError, Compiler, ConfigSource, Flags, check_upstreams},
+    config::{Config, Containment, Fault, Limits},
     headers::csp::{Fit, Setting, Wall},
-    policy::Policy,
+    policy::{Policy, Sources},
     site::Snapshot,
     tls,
+    wire::Causes,
 };
 
 #[derive(clap::Args)]
@@ -29,61 +31,67 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failed> {
+    let flags = Flags { policies: args.policies.clone(), templates: args.templates.clone(), ..Flags::default() };
+    let source = ConfigSource::new(args.config.as_deref(), flags.clone());
     let mut faults = Vec::new();
-    let (config, mut warnings) = load_config(args.config.as_deref()).unwrap_or_else(|mut found| {
+    let (config, mut warnings) = source.load().unwrap_or_else(|mut found| {
         faults.append(&mut found);
-        Default::default()
+        // The folders that the command line names are read all the same.
+        ConfigSource::of(flags).load().unwrap_or_default()
     });
     if let Some(tls) = &config.tls {
-        let (mut found, mut doubts) = tls::check(tls, &[]);
+        let (mut found, mut doubts) = tls::check(tls, &config.names());
         faults.append(&mut found);
         warnings.append(&mut doubts);
     }
-    let folders = Folders {
-        policies: args.policies.clone().or_else(|| config.policies.clone()),
-        templates: args.templates.clone().or_else(|| config.templates.clone()),
-    };
-    let policies = read_policies(folders.policies.as_deref());
-    let templates = read_templates(folders.templates.as_deref());
-    match (policies, templates) {
-        (Ok(policies), Ok(templates)) => match compile(&policies, &templates, &folders, &config.prefix) {
-            Ok((snapshot, mut more)) => {
-                warnings.append(&mut more);
-                if faults.is_empty() {
-                    return good(&config, &snapshot, &warnings).map_err(|error| Failed::Working(error.into()));
-                }
+    if let Err(error) = check_upstreams(&config) {
+        match error {
+            AppError::Faults(mut found) => faults.append(&mut found),
+            error => {
+                faults.push(Fault::whole("upstream", Causes(&error).to_string(), "see [upstream] url, or [[site]] upstream"))
             }
-            Err(mut found) => faults.append(&mut found),
-        },
-        (policies, templates) => {
-            faults.extend(policies.err().into_iter().flatten());
-            faults.extend(templates.err().into_iter().flatten());
         }
     }
-    Err(Failed::Faults(faults))
+    match Compiler::new(Sources::embedded()).compile(&config.sites) {
+        Ok((snapshots, mut more)) if faults.is_empty() => {
+            warnings.append(&mut more);
+            good(&config, &snapshots, &warnings).map_err(|error| Failed::Working(error.into()))
+        }
+        Ok(_) => Err(Failed::Faults(faults)),
+        Err(mut found) => {
+            faults.append(&mut found);
+            Err(Failed::Faults(faults))
+        }
+    }
 }
 
-fn good(config: &Config, snapshot: &Snapshot, warnings: &[Fault]) -> io::Result<()> {
+fn good(config: &Config, snapshots: &[Arc<Snapshot>], warnings: &[Fault]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for warning in warnings {
         writeln!(out, "warning: {warning}")?;
     }
-    let policy = &snapshot.policy;
-    let declared = policy.declared().iter().count();
-    writeln!(out, "policy revision  {}", policy.revision())?;
-    writeln!(out, "regime           {}", policy.regime().id)?;
-    writeln!(out, "purposes         {}", policy.purposes().iter().map(|def| def.id.as_str()).collect::<Vec<_>>().join(", "))?;
-    writeln!(out, "vendors          {declared} declared of {} known", policy.vendors().len())?;
-    writeln!(out, "notices          {}", snapshot.notices.notices().count())?;
-    contained(&mut out, config, policy)?;
+    for (site, snapshot) in config.sites.iter().zip(snapshots) {
+        if !site.hosts.is_empty() {
+            writeln!(out, "site             {}", site.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
+        }
+        let policy = &snapshot.policy;
+        let declared = policy.declared().iter().count();
+        writeln!(out, "policy revision  {}", policy.revision())?;
+        writeln!(out, "regime           {}", policy.regime().id)?;
+        let purposes: Vec<&str> = policy.purposes().iter().map(|def| def.id.as_str()).collect();
+        writeln!(out, "purposes         {}", purposes.join(", "))?;
+        writeln!(out, "vendors          {declared} declared of {} known", policy.vendors().len())?;
+        writeln!(out, "notices          {}", snapshot.notices.notices().count())?;
+        contained(&mut out, site.containment, &config.limits, policy)?;
+    }
     writeln!(out, "no faults, {}", count(warnings.len(), "warning"))
 }
 
 /// What the browser's wall lets through, and how large it gets.
-fn contained(out: &mut impl io::Write, config: &Config, policy: &Policy) -> io::Result<()> {
+fn contained(out: &mut impl io::Write, containment: Containment, limits: &Limits, policy: &Policy) -> io::Result<()> {
     let hosts = policy.hosts();
     let presets: Vec<&str> = hosts.presets().iter().filter(|preset| preset.chosen).map(|preset| preset.id.as_str()).collect();
-    let mode = match config.containment {
+    let mode = match containment {
         Containment::Off => return writeln!(out, "containment      off: third parties that nobody classified are not looked at"),
         Containment::Report => "report: browsers tell of third parties that nobody classified",
         Containment::Enforce => "enforce: browsers stop third parties that nobody classified",
@@ -103,7 +111,7 @@ fn contained(out: &mut impl io::Write, config: &Config, policy: &Policy) -> io::
             writeln!(out, "                 {}, unsure: {doubt}", preset.id)?;
         }
     }
-    let wall = Wall::build(policy, &policy.everything(), &Setting::of(config, ""));
+    let wall = Wall::build(policy, &policy.everything(), &Setting::of(containment, limits, ""));
     let told = match wall.fit {
         Fit::Exact => "every host by name",
         Fit::Domains => "hosts of one vendor by their domain, to stay within containment_bytes",

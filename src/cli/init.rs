@@ -70,7 +70,10 @@ mod tests {
         let (config, faults, _) = Config::read("consentry.toml", &uncommented);
         assert!(faults.is_empty(), "{faults:#?}");
         let defaults = Config::default();
-        assert_eq!((config.listen, config.admin, &config.prefix), (defaults.listen, defaults.admin, &defaults.prefix));
+        assert_eq!(
+            (config.listen, config.admin, &config.sites[0].prefix),
+            (defaults.listen, defaults.admin, &defaults.sites[0].prefix)
+        );
         assert_eq!(config.limits, Limits::default());
         for (name, ..) in Limits::TABLE {
             assert!(uncommented.contains(&format!("\n{name} = ")), "{name} is missing in the commented file");

@@ -1,14 +1,17 @@
 //! `consentry serve`: the gate in front of a site.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 use tracing::{info, warn};
 
 use super::Failed;
 use crate::{
-    app::{App, AppError, load_config},
-    config::{Config, Fault, parse_upstream},
+    app::{App, AppError, ConfigSource, Flags},
+    config::{Config, parse_upstream},
     telemetry,
 };
 
@@ -42,48 +45,74 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failed> {
     telemetry::start();
-    let (config, warnings) = configure(args)?;
+    let source = source(args)?;
+    let (config, warnings) = source.load().map_err(Failed::Faults)?;
+    check(&config)?;
     super::block_on(async move {
+        // Before the long part of the start: a process that does not listen yet is ended by this signal.
+        let hang_up = signal(SignalKind::hangup()).expect("the runtime that listens for signals runs");
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        let observe = config.observe;
-        let upstream = config.upstream.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()).unwrap_or_default();
-        let app = App::open(config).await.map_err(failed)?;
+        let (data, admin) = (config.data.display().to_string(), config.admin);
+        let app = App::open_from(source, config).await.map_err(failed)?;
         let address = app.address().map_err(|error| Failed::Working(error.into()))?;
-        let policy = app.site().snapshot().policy.revision().0.short();
-        let (data, admin) = (app.site().config.data.display().to_string(), app.site().config.admin);
-        info!(upstream, policy, data, %admin, "consentry stands at http://{address}/");
+        for site in app.sites().all().iter() {
+            let upstream: Vec<&str> = site.config.upstreams.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
+            let policy = site.snapshot().policy.revision().0.short();
+            info!(site = site.config.name(), upstream = upstream.join(" "), policy, "in force");
+            if site.config.observe {
+                warn!(
+                    site = site.config.name(),
+                    "observing: pages pass unchanged, tags included; nothing is held and nobody is asked"
+                );
+            }
+        }
+        info!(data, %admin, "consentry stands at http://{address}/");
         if let Some(Ok(address)) = app.tls_address() {
             info!("and at https://{address}/");
         }
-        if observe {
-            warn!("observing: pages pass unchanged, tags included; nothing is held and nobody is asked");
+        tokio::spawn(hang_ups(hang_up, app.reload()));
+        tokio::select! {
+            ended = app.run(stopped()) => ended.map_err(failed),
+            () = stopped_twice() => Err(Failed::Working(anyhow::anyhow!("told to stop twice: requests under way were cut off"))),
         }
-        app.run(stopped()).await.map_err(failed)
     })
 }
 
-/// The file's settings with the command line's over them.
-fn configure(args: Args) -> Result<(Config, Vec<Fault>), Failed> {
-    let (mut config, warnings) = load_config(args.config.as_deref()).map_err(Failed::Faults)?;
-    if let Some(url) = args.upstream {
-        config.upstream = Some(parse_upstream(&url).map_err(|message| Failed::Usage(format!("--upstream {url}: {message}")))?);
-    }
-    if config.upstream.is_none() {
+/// The file, and the command line over it.
+fn source(args: Args) -> Result<ConfigSource, Failed> {
+    let upstream =
+        args.upstream.map(|url| parse_upstream(&url).map_err(|message| Failed::Usage(format!("--upstream {url}: {message}"))));
+    let flags = Flags {
+        upstream: upstream.transpose()?,
+        listen: args.listen,
+        admin: args.admin,
+        data: args.data,
+        policies: args.policies,
+        templates: args.templates,
+        observe: args.observe,
+    };
+    Ok(ConfigSource::new(args.config.as_deref(), flags))
+}
+
+/// What the command line may have made wrong.
+fn check(config: &Config) -> Result<(), Failed> {
+    if config.sites.iter().any(|site| site.upstreams.is_empty()) {
         return Err(Failed::Usage(AppError::NoUpstream.to_string()));
     }
-    config.listen = args.listen.unwrap_or(config.listen);
-    config.admin = args.admin.unwrap_or(config.admin);
     if !config.admin.ip().is_loopback() {
         return Err(Failed::Usage(format!(
             "--admin {}: the admin listener is for this machine only; use a loopback address",
             config.admin
         )));
     }
-    config.data = args.data.unwrap_or(config.data);
-    config.policies = args.policies.or(config.policies);
-    config.templates = args.templates.or(config.templates);
-    config.observe |= args.observe;
-    Ok((config, warnings))
+    Ok(())
+}
+
+/// Has everything read again at each SIGHUP.
+async fn hang_ups(mut hang_up: Signal, reload: Arc<Notify>) {
+    while hang_up.recv().await.is_some() {
+        reload.notify_one();
+    }
 }
 
 pub(super) fn failed(error: AppError) -> Failed {
@@ -94,12 +123,23 @@ pub(super) fn failed(error: AppError) -> Failed {
     }
 }
 
-/// Resolves at SIGTERM or SIGINT.
+/// Resolves at SIGTERM or SIGINT: requests under way may end.
 pub(super) async fn stopped() {
+    signalled(1).await;
+}
+
+/// Resolves at the second of them: nothing is waited for. The consent log writes what it has taken.
+async fn stopped_twice() {
+    signalled(2).await;
+}
+
+async fn signalled(times: u32) {
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime that listens for signals runs");
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime that listens for signals runs");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    for _ in 0..times {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

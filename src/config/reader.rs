@@ -100,6 +100,16 @@ impl<'a> Section<'a> {
         Place { file, line, column }
     }
 
+    /// The line of a place in this file, counted from 1: for a fault that tells of two places.
+    pub fn line(&self, offset: usize) -> usize {
+        Fault::at("", self.file.text, offset, "", "").line
+    }
+
+    /// Whether a key is there, of whatever type.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Reports a fault at a place in this file.
     pub fn fault(&self, offset: usize, message: impl Into<String>, mend: impl Into<String>) {
         self.file.fault(offset, message, mend);

@@ -39,7 +39,7 @@ pub(super) async fn post(ctx: Ctx, req: Request<Body>) -> Result<Response<Body>,
     let (head, body) = req.into_parts();
     same_origin(&ctx, &head.headers)?;
     let format = Format::of(&head.headers)?;
-    let body = wire::read_bounded(body, ctx.site.config.limits.decision_bytes as usize, READ_MAX).await?;
+    let body = wire::read_bounded(body, ctx.site.shared.limits.decision_bytes as usize, READ_MAX).await?;
     let decided = tokio::spawn(async move { decide(&ctx, &head.headers, format, body).await });
     decided.await.map_err(|error| Failure::Internal(error.to_string()))
 }
@@ -106,7 +106,7 @@ async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> 
     let subject = record.subject;
     // Durable before the cookie: a crash before this line leaves nothing, one after it a record
     // whose visitor is asked again.
-    match ctx.site.log.append(record).await {
+    match ctx.site.shared.log.append(record).await {
         Ok(recorded) => {
             info!(site = ctx.front.host, kind = kind.as_str(), method = checked.decision.choice.name(), "decision recorded");
             let purposes = checked.decision.purposes.iter().cloned().collect();

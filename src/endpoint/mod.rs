@@ -38,8 +38,8 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
     // elsewhere must not use up what a visitor has.
     let decides = own_path == "/decision" && req.method() == Method::POST && decision::same_origin(&ctx, req.headers()).is_ok();
     match decides {
-        true => within(&ctx, &ctx.site.decisions, "decisions_per_minute")?,
-        false => within(&ctx, &ctx.site.own_requests, "own_requests_per_minute")?,
+        true => within(&ctx, &ctx.site.shared.decisions, "decisions_per_minute")?,
+        false => within(&ctx, &ctx.site.shared.own_requests, "own_requests_per_minute")?,
     }
     match own_path {
         "" | "/" if read => Ok(preferences::page(&ctx, &req)),
@@ -61,7 +61,7 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
 
 /// For whoever wants to hold the log to it later: hashes and a signature, nothing about anybody.
 fn checkpoint(ctx: &Ctx) -> Result<Response<Body>, Failure> {
-    let note = ctx.site.log.checkpoint().ok_or(Failure::NotFound)?;
+    let note = ctx.site.shared.log.checkpoint().ok_or(Failure::NotFound)?;
     let mut resp = wire::answer(StatusCode::OK, wire::TEXT, note.to_string());
     resp.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     Ok(resp)

@@ -22,7 +22,7 @@ pub(super) async fn answer(ctx: &Ctx, headers: &HeaderMap) -> Result<Response<Bo
         return Err(Failure::CrossSite("a receipt is for a visitor who opens this address, not for a script"));
     }
     let id = ctx.state.as_ref().and_then(|state| state.record).ok_or(Failure::NotFound)?;
-    let proof = match ctx.site.log.prove(id).await {
+    let proof = match ctx.site.shared.log.prove(id).await {
         Ok(proof) => proof,
         Err(LogError::NotFound { .. }) => return Err(Failure::NotFound),
         Err(error) => return Err(Failure::Internal(wire::Causes(&error).to_string())),

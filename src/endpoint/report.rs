@@ -29,7 +29,7 @@ pub(super) async fn post(ctx: &Ctx, req: Request<Body>) -> Result<Response<Body>
     let (head, body) = req.into_parts();
     own_pages_only(ctx, &head.headers)?;
     let form = Form::of(&head.headers).ok_or(Failure::UnknownFormat)?;
-    let body = wire::read_bounded(body, ctx.site.config.limits.report_bytes as usize, READ_MAX).await?;
+    let body = wire::read_bounded(body, ctx.site.shared.limits.report_bytes as usize, READ_MAX).await?;
     take(ctx, form, &body);
     let mut resp = Response::new(wire::empty());
     *resp.status_mut() = StatusCode::NO_CONTENT;

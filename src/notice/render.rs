@@ -64,6 +64,7 @@ impl Renderer {
             403 => "error_403",
             404 => "error_404",
             413 => "error_413",
+            421 => "error_421",
             422 => "error_422",
             429 => "error_429",
             502 => "error_502",

@@ -92,6 +92,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
     ("error_403", ERROR),
     ("error_404", ERROR),
     ("error_413", ERROR),
+    ("error_421", ERROR),
     ("error_422", ERROR),
     ("error_429", ERROR),
     ("error_502", ERROR),

@@ -97,7 +97,7 @@ async fn script_look(
     head: response::Parts,
     body: Body,
 ) -> Result<Looked, Failure> {
-    let limits = &ctx.site.config.limits;
+    let limits = &ctx.site.shared.limits;
     let mut opener = opener(&head.headers, limits, limits.page_bytes)?;
     let mut scanner = ctx.policy().answer_scanner();
     let mut left = limits.answer_scan_bytes as usize;
@@ -173,7 +173,7 @@ fn place(target: &Uri) -> u64 {
 /// Reads a file of speculation rules (HTML standard, section 7.6) whole. One that names an ungranted
 /// vendor anywhere, or that cannot be read, becomes one without rules.
 async fn speculation_rules(ctx: &Ctx, prepared: &Prepared, mut head: response::Parts, body: Body) -> Result<Looked, Failure> {
-    let limits = &ctx.site.config.limits;
+    let limits = &ctx.site.shared.limits;
     let most = limits.script_hold_bytes;
     let bytes = wire::read_bounded(body, most as usize, Limits::seconds(limits.body_idle_s)).await;
     let bytes = bytes.map_err(|error| Failure::Unreadable(format!("speculation rules: {}", Causes(&error))))?;

@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 use super::pipeline::Prepared;
 use crate::{
     config::Containment,
-    headers::csp::{Setting, Wall},
+    headers::csp::Setting,
     site::Ctx,
     wire::{self, SEC_FETCH_DEST},
 };
@@ -17,12 +17,12 @@ pub(super) fn contain(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
     if config.containment == Containment::Off || !loads(prepared, head) {
         return;
     }
-    let behind = config.upstream.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+    let behind = prepared.sides.as_ref().map(|sides| sides.upstream.host()).unwrap_or_default();
     let played = ctx.front.host == "localhost"
         || ctx.front.host.ends_with(".localhost")
         || ctx.front.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    let setting = Setting { played, ..Setting::of(config, behind) };
-    let wall = Wall::build(ctx.policy(), &ctx.grants, &setting);
+    let setting = Setting { played, ..Setting::of(config.containment, &ctx.site.shared.limits, behind) };
+    let wall = ctx.snapshot.wall(&ctx.grants, &setting);
     wall.raise(head, config.containment, &format!("{}/report", config.prefix), ctx.front.is_https());
 }
 

@@ -48,7 +48,7 @@ pub(super) fn filter(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
 
 /// The head of a page that is this visitor's variant.
 pub(super) fn mark(ctx: &Ctx, prepared: &Prepared, head: &mut HeaderMap) {
-    headers::mark_variant(head, &prepared.variant);
+    headers::mark_variant(head, prepared.variant(ctx));
     headers::append_vary(head, &["Cookie", "Accept-Language", "Accept-Encoding"]);
     // What was fetched ahead may be shown for minutes without a question, by browsers that take it for
     // fresh: then with a banner that has been answered, or without the one that is due (a hint's fetch

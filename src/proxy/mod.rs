@@ -6,6 +6,7 @@ mod asked;
 mod contain;
 mod heads;
 mod hop;
+pub mod hosts;
 pub mod listen;
 mod mime;
 mod observe;

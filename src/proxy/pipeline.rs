@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -28,7 +28,7 @@ use super::{
     plan::{self, Kind, Plan},
     progress::Progress,
     tunnel,
-    upstream::Upstream,
+    upstream::{Upstream, Upstreams},
     worker,
 };
 use crate::{
@@ -38,6 +38,7 @@ use crate::{
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
     site::{Ctx, Front, Peer, Site},
+    vocab::Hash,
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
@@ -47,10 +48,7 @@ const CONSENTRY_GATE: HeaderName = HeaderName::from_static("consentry-gate");
 /// Everything a request passes through.
 pub struct Pipeline {
     site: Arc<Site>,
-    upstream: Upstream,
-    /// The upstream's `Host`.
-    authority: HeaderValue,
-    origin: Origin,
+    upstreams: Upstreams,
     /// This process in `CDN-Loop`.
     mark: HeaderValue,
     /// Where vendors' scripts were found.
@@ -77,38 +75,56 @@ pub(super) struct Prepared {
     pub(super) treatment: Treatment,
     /// What the visitor can decode.
     pub(super) accepted: AcceptedCodings,
-    pub(super) variant: Variant,
+    /// The hash of the guard that goes before a worker's script, if it is one.
+    worker: Option<Hash>,
+    /// Made where it is needed: most answers are no variant of anything.
+    variant: OnceLock<Variant>,
     pub(super) conditionals: Conditionals,
     /// The language of its notices.
     pub(super) language: String,
     /// Names of ungranted vendors' cookies that the visitor's browser sent.
     pub(super) cut: Vec<String>,
+    /// Front and upstream, once it is known who answered.
     pub(super) sides: Option<Sides>,
     /// The page's address as the visitor sees it.
     pub(super) address: Url,
 }
 
+impl Prepared {
+    /// Which variant of a page or worker the visitor gets.
+    pub(super) fn variant(&self, ctx: &Ctx) -> &Variant {
+        self.variant.get_or_init(|| variant_of(ctx, self.worker, &self.language, self.asked))
+    }
+}
+
+fn variant_of(ctx: &Ctx, worker: Option<Hash>, language: &str, asked: Asked) -> Variant {
+    Variant::new(&worker.unwrap_or_else(|| ctx.variant(&[language, asked.part()])))
+}
+
 impl Pipeline {
-    /// A pipeline to one upstream.
-    pub fn new(site: Arc<Site>, upstream: Upstream, url: &Url) -> Result<Self, &'static str> {
-        let origin = Origin::of(url).ok_or("the upstream is no http or https URL")?;
-        let authority = url.as_str().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let authority = HeaderValue::from_str(authority).map_err(|_| "the upstream's name is no header value")?;
-        let mark =
-            HeaderValue::from_str(&format!("consentry-{:016x}", random().map_err(|_| "the system gives no random bytes")?));
-        let mark = mark.map_err(|_| "hex digits are a header value")?;
-        Ok(Self { site, upstream, authority, origin, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
+    /// A pipeline to the servers of a site.
+    pub fn new(site: Arc<Site>, upstreams: Upstreams) -> Result<Self, getrandom::Error> {
+        let mark = HeaderValue::from_str(&format!("consentry-{:016x}", random()?)).expect("hex digits are a header value");
+        Ok(Self { site, upstreams, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
     }
 
-    /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
-    pub async fn handle(&self, req: Request<Incoming>, peer: Peer) -> Response<Body> {
+    /// The site it leads to.
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// The servers behind it.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
+    }
+
+    /// Answers a request, with what was read of who asks. It never fails: each failure becomes an
+    /// answer and one trace, here.
+    pub async fn handle(&self, req: Request<Incoming>, peer: Peer, front: Result<Front, Failure>) -> Response<Body> {
         let started = Instant::now();
         let (method, path) = (req.method().clone(), req.uri().path().to_owned());
-        let asked: HeaderMap = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
-            .into_iter()
-            .filter_map(|name| req.headers().get(&name).cloned().map(|value| (name, value)))
-            .collect();
-        let answer = self.answer(req, peer).await;
+        let asked = negotiated(req.headers());
+        let answer = self.answer(req, peer, front).await;
         let resp = answer.unwrap_or_else(|failure| {
             if failure.concerns_operator() {
                 error!(status = failure.status().as_u16(), "{}", Causes(&failure));
@@ -121,14 +137,19 @@ impl Pipeline {
         resp
     }
 
-    async fn answer(&self, mut req: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Failure> {
+    async fn answer(
+        &self,
+        mut req: Request<Incoming>,
+        peer: Peer,
+        front: Result<Front, Failure>,
+    ) -> Result<Response<Body>, Failure> {
         if req.method() == Method::CONNECT {
             return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
         }
         if !framed_plainly(req.headers()) {
             return Err(Failure::BadRequest("Transfer-Encoding is anything but chunked"));
         }
-        let front = Front::of(&req, peer, &self.site.config.trusted_proxies)?;
+        let front = front?;
         self.tell_of_proxy(&front, req.headers(), peer);
         let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
         let path = req.uri().path().to_owned();
@@ -139,7 +160,7 @@ impl Pipeline {
         let protocol = hop::wanted_upgrade(req.headers()).filter(|_| req.body().is_end_stream());
         let upgrade = protocol.map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
         let (head, body) = req.into_parts();
-        let prepared = self.prepare(&ctx, head, peer)?;
+        let mut prepared = self.prepare(&ctx, head, peer)?;
         if let Some(rules) = paths::held(&ctx, &prepared) {
             let body = body.map_err(BodyError::from).boxed_unsync();
             return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
@@ -147,8 +168,10 @@ impl Pipeline {
         if let Some((protocol, visitor)) = upgrade {
             return self.change_protocol(&ctx, prepared, protocol, visitor).await;
         }
-        let (body, progress) = Progress::watch(body, Limits::seconds(self.site.config.limits.body_idle_s));
-        let resp = self.upstream.send(Request::from_parts(forwarded(&prepared.head), body), &progress).await?;
+        let (body, progress) = Progress::watch(body, Limits::seconds(self.site.shared.limits.body_idle_s));
+        let sent = self.upstreams.send(body, &progress, |upstream| self.outgoing(&ctx, &prepared.head, upstream)).await;
+        let (resp, upstream) = sent?;
+        prepared.sides = sides(&ctx, upstream);
         self.filter(&ctx, prepared, resp).await
     }
 
@@ -162,10 +185,8 @@ impl Pipeline {
         let accepted = headers::accepted(&head.headers);
         let language = ctx.language(&head.headers).tag().to_owned();
         let guard = self.worker_guard(ctx, treatment, &head);
-        let variant = match guard {
-            Some(guard) => Variant::new(&guard.hash),
-            None => Variant::new(&ctx.variant(&[&language, asked.part()])),
-        };
+        let worker = guard.map(|guard| guard.hash);
+        let variant = OnceLock::new();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         // Not joined: `//a` is a path here and would be a host there.
         let mut address = ctx.front.origin.clone();
@@ -178,12 +199,12 @@ impl Pipeline {
         head.headers.remove(header::EXPECT);
         ctx.front.forward(&mut head.headers, peer.ip());
         head.headers.append(CDN_LOOP, self.mark.clone());
-        let sides = self.localize(ctx, &mut head.headers);
         let cut = heads::withhold(ctx, treatment, &mut head.headers);
         let conditionals = match treatment {
             Treatment::Gate => {
                 let foreign = asked.page || guard.is_some() || self.suspects.hold(&head.uri);
-                headers::prepare_conditionals(&mut head.headers, &variant, foreign)
+                let current = || variant.get_or_init(|| variant_of(ctx, worker, &language, asked)).clone();
+                headers::prepare_conditionals(&mut head.headers, current, foreign)
             }
             Treatment::Observe | Treatment::Exempt => Conditionals::default(),
         };
@@ -193,7 +214,7 @@ impl Pipeline {
         if guard.is_some() {
             worker::prepare(&mut head.headers);
         }
-        Ok(Prepared { head, asked, treatment, accepted, language, variant, conditionals, cut, sides, address })
+        Ok(Prepared { head, asked, treatment, accepted, language, worker, variant, conditionals, cut, sides: None, address })
     }
 
     /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the
@@ -231,22 +252,28 @@ impl Pipeline {
         on.then(|| ctx.snapshot.scripts.worker()).flatten()
     }
 
-    /// The upstream's own name, unless the site behind wants the visitor's.
-    fn localize(&self, ctx: &Ctx, headers: &mut HeaderMap) -> Option<Sides> {
-        let front = Origin::of(&ctx.front.origin)?;
-        let sides = Sides { front, upstream: self.origin.clone() };
+    /// The head that goes to an upstream, under its own name unless the site behind wants the visitor's.
+    /// The original stays for another upstream, and for reading the answer.
+    fn outgoing(&self, ctx: &Ctx, head: &request::Parts, upstream: &Upstream) -> request::Parts {
+        let mut copy = Request::new(()).into_parts().0;
+        copy.method = head.method.clone();
+        copy.uri = head.uri.clone();
+        copy.version = head.version;
+        copy.headers = head.headers.clone();
         match self.site.config.upstream_host {
             UpstreamHost::Visitor => {
                 if let Ok(host) = HeaderValue::from_str(&ctx.front.authority) {
-                    headers.insert(header::HOST, host);
+                    copy.headers.insert(header::HOST, host);
                 }
             }
             UpstreamHost::Upstream => {
-                headers.insert(header::HOST, self.authority.clone());
-                headers::localize_request(headers, &sides);
+                copy.headers.insert(header::HOST, upstream.authority().clone());
+                if let Some(sides) = sides(ctx, upstream) {
+                    headers::localize_request(&mut copy.headers, &sides);
+                }
             }
         }
-        Some(sides)
+        copy
     }
 
     /// WebSocket and other protocols: joined only after the upstream's own 101.
@@ -258,7 +285,9 @@ impl Pipeline {
         visitor: OnUpgrade,
     ) -> Result<Response<Body>, Failure> {
         hop::ask_upgrade(&mut prepared.head.headers, protocol);
-        let mut resp = self.upstream.send_upgrade(Request::from_parts(forwarded(&prepared.head), wire::empty())).await?;
+        let sent = self.upstreams.send_upgrade(|upstream| self.outgoing(ctx, &prepared.head, upstream)).await;
+        let (mut resp, upstream) = sent?;
+        prepared.sides = sides(ctx, upstream);
         if !tunnel::join(visitor, &mut resp) {
             return self.filter(ctx, prepared, resp).await;
         }
@@ -319,7 +348,7 @@ impl Pipeline {
                     return Ok(Response::from_parts(head, body));
                 }
                 if known {
-                    headers::mark_variant(&mut head.headers, &prepared.variant);
+                    headers::mark_variant(&mut head.headers, prepared.variant(ctx));
                 }
                 Ok(Response::from_parts(head, body))
             }
@@ -358,7 +387,7 @@ impl Pipeline {
                 let content_encoding = heads::all_codings(&head.headers);
                 let said =
                     BodyHead { content_type: Some(&kind), content_encoding: content_encoding.as_deref(), answer_encoding: None };
-                let limits = page::limits(&self.site.config.limits);
+                let limits = page::limits(&self.site.shared.limits);
                 let page = page::page(ctx, &prepared, &head.headers)?;
                 if !page.hold || whole.len() < SHEET_BYTES_MAX && html::sheet_is_plain(&whole, said, &page, &limits) {
                     return Ok(Response::from_parts(head, body));
@@ -380,7 +409,7 @@ impl Pipeline {
             }
         };
         let page = page::page(ctx, &prepared, &head.headers)?;
-        let limits = page::limits(&self.site.config.limits);
+        let limits = page::limits(&self.site.shared.limits);
         let on_end = page::on_end(ctx, &prepared);
         let nonce = HeaderValue::from_str(&page.nonce).map_err(|error| Failure::Internal(error.to_string()))?;
         let content_encoding = heads::all_codings(&head.headers);
@@ -423,6 +452,14 @@ impl Pipeline {
 /// How much of a style sheet is waited for, to see whether it can stay as it is. Those of real sites are smaller.
 const SHEET_BYTES_MAX: usize = 1 << 20;
 
+/// The headers that decide what a failure looks like: kept while the request is used up.
+pub(super) fn negotiated(headers: &HeaderMap) -> HeaderMap {
+    [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
+        .into_iter()
+        .filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))
+        .collect()
+}
+
 /// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
 fn framed_plainly(headers: &HeaderMap) -> bool {
     let named = headers.contains_key(header::TRANSFER_ENCODING);
@@ -442,12 +479,7 @@ pub(super) fn random() -> Result<u64, getrandom::Error> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// The head that goes to the upstream; the original stays for reading the answer.
-fn forwarded(head: &request::Parts) -> request::Parts {
-    let mut copy = Request::new(()).into_parts().0;
-    copy.method = head.method.clone();
-    copy.uri = head.uri.clone();
-    copy.version = head.version;
-    copy.headers = head.headers.clone();
-    copy
+/// The two addresses of the site in a request.
+fn sides(ctx: &Ctx, upstream: &Upstream) -> Option<Sides> {
+    Some(Sides { front: Origin::of(&ctx.front.origin)?, upstream: upstream.origin().clone() })
 }

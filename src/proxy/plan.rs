@@ -141,7 +141,7 @@ mod tests {
         if let Some(tag) = if_none_match {
             asked.insert(header::IF_NONE_MATCH, HeaderValue::from_static(tag));
         }
-        let conditionals = headers::prepare_conditionals(&mut asked, &headers::Variant::new(&Hash([0; 32])), true);
+        let conditionals = headers::prepare_conditionals(&mut asked, || headers::Variant::new(&Hash([0; 32])), true);
         let head = resp.body(()).expect("a test answer").into_parts().0;
         of(&method, Asked { page: true, top_level: true, framed: false }, &HeaderMap::new(), &conditionals, &head)
     }

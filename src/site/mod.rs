@@ -5,6 +5,7 @@ mod front;
 mod limiter;
 mod reports;
 mod seen;
+mod shared;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,17 +16,20 @@ use ::cookie::{Cookie, SameSite};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, header};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use quick_cache::sync::Cache;
 
 pub use front::{Front, Peer};
 pub use limiter::Limiter;
 pub use reports::{Blocked, Counted, DIRECTIVES, HostCount, Reports};
 pub use seen::{Seen, SeenTag};
+pub use shared::{Shared, Sites, UpstreamState};
 
 use crate::{
     browser::Scripts,
-    config::Config,
-    consent::{Keys, VisitorState, cookie, token},
-    consent_log::{ConsentLog, Recorded},
+    config::SiteConfig,
+    consent::{VisitorState, cookie, token},
+    consent_log::Recorded,
+    headers::csp::{Setting, Wall},
     notice::{Language, Notices},
     policy::Policy,
     vocab::{Grants, Hash, SubjectId},
@@ -41,19 +45,14 @@ pub const OWN_COOKIES: [&str; 3] = [COOKIE_HTTPS, "__Secure-consentry", COOKIE_H
 
 /// What the requests to one site share.
 pub struct Site {
-    /// The checked configuration.
-    pub config: Config,
-    /// The consent log.
-    pub log: ConsentLog,
-    /// How often a network may decide.
-    pub decisions: Limiter,
-    /// How often a network may come to the gate's other own paths.
-    pub own_requests: Limiter,
+    /// Its checked configuration.
+    pub config: SiteConfig,
+    /// What it shares with the other sites of this process.
+    pub shared: Arc<Shared>,
     /// What browsers reported.
-    pub reports: Reports,
+    pub reports: Arc<Reports>,
     /// What pages were seen to carry: for `--observe` and for the demo's live page.
     pub seen: seen::Sender,
-    keys: Keys,
     snapshot: ArcSwap<Snapshot>,
 }
 
@@ -67,7 +66,15 @@ pub struct Snapshot {
     pub scripts: Scripts,
     /// A hash over everything in both that changes a page.
     fingerprint: Hash,
+    /// Containment policies by whom and what they are for: most visitors have granted nothing, or everything.
+    walls: Cache<(Grants, WallFor), Arc<Wall>>,
 }
+
+/// [`Setting`] as a key: own host, played, the most bytes, enforced.
+type WallFor = (String, bool, usize, bool);
+
+/// How many containment policies are remembered.
+const WALLS_MAX: usize = 128;
 
 impl Snapshot {
     /// Puts together what belongs together.
@@ -77,7 +84,19 @@ impl Snapshot {
             text.push_str(&hash.to_string());
         }
         scripts.assets().chain([notices.style()]).for_each(|asset| text.push_str(&asset.path));
-        Self { policy: Arc::new(policy), notices, scripts, fingerprint: Hash::of(text.as_bytes()) }
+        let (policy, fingerprint) = (Arc::new(policy), Hash::of(text.as_bytes()));
+        Self { policy, notices, scripts, fingerprint, walls: Cache::new(WALLS_MAX) }
+    }
+
+    /// The containment policy for a visitor with these grants; made once and remembered.
+    pub fn wall(&self, grants: &Grants, setting: &Setting<'_>) -> Arc<Wall> {
+        let key = (*grants, (setting.own_host.to_owned(), setting.played, setting.bytes_max, setting.enforced));
+        if let Some(wall) = self.walls.get(&key) {
+            return wall;
+        }
+        let wall = Arc::new(Wall::build(&self.policy, grants, setting));
+        self.walls.insert(key, Arc::clone(&wall));
+        wall
     }
 
     /// Equal where nothing that changes a page is different.
@@ -88,17 +107,19 @@ impl Snapshot {
 
 impl Site {
     /// A site that is ready for requests.
-    pub fn new(config: Config, keys: Keys, log: ConsentLog, snapshot: Snapshot) -> Self {
-        Self {
-            decisions: Limiter::per_minute(config.limits.decisions_per_minute),
-            own_requests: Limiter::per_minute(config.limits.own_requests_per_minute),
-            reports: Reports::new(config.limits.report_hosts),
-            seen: seen::channel(),
-            config,
-            log,
-            keys,
-            snapshot: ArcSwap::from_pointee(snapshot),
-        }
+    pub fn new(config: SiteConfig, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Self {
+        let reports = Arc::new(Reports::new(shared.limits.report_hosts));
+        Self { config, shared, reports, seen: seen::channel(), snapshot: ArcSwap::new(snapshot) }
+    }
+
+    /// The same site under another configuration: what was counted stays, and who listens goes on listening.
+    pub fn succeeded_by(&self, config: SiteConfig, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Self {
+        let reports = if shared.limits.report_hosts == self.shared.limits.report_hosts {
+            Arc::clone(&self.reports)
+        } else {
+            Arc::new(Reports::new(shared.limits.report_hosts))
+        };
+        Self { config, shared, reports, seen: self.seen.clone(), snapshot: ArcSwap::new(snapshot) }
     }
 
     /// The policy and notices in force now.
@@ -107,8 +128,8 @@ impl Site {
     }
 
     /// Swaps policy and notices whole; requests under way keep the ones they began with.
-    pub fn swap(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
+    pub fn swap(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(snapshot);
     }
 }
 
@@ -137,7 +158,7 @@ impl Ctx {
         let policy = &snapshot.policy;
         let expected =
             cookie::Expected { site: &front.host, regime: &policy.regime().id, revision: &policy.revision().0.short(), now };
-        let state = cookie::decode(&site.keys, cookie_values(headers, cookie_name(&front)), &expected);
+        let state = cookie::decode(&site.shared.keys, cookie_values(headers, cookie_name(&front)), &expected);
         let grants = grants_of(policy, state.as_ref());
         let gpc = headers.get_all(&SEC_GPC).iter().any(|value| value.as_bytes() == b"1");
         Self { site, snapshot, now, front, state, grants, gpc }
@@ -165,12 +186,12 @@ impl Ctx {
 
     /// A notice token for this site and day.
     pub fn notice_token(&self, notice: Hash, layer: token::Layer) -> String {
-        token::mint(&self.site.keys, &self.front.host, token::Shown { notice, layer }, self.now)
+        token::mint(&self.site.shared.keys, &self.front.host, token::Shown { notice, layer }, self.now)
     }
 
     /// What a notice token says, if it is valid here and names a notice of the policy in force.
     pub fn shown(&self, token: &str) -> Option<token::Shown> {
-        let shown = token::verify(&self.site.keys, &self.front.host, token, self.now)?;
+        let shown = token::verify(&self.site.shared.keys, &self.front.host, token, self.now)?;
         self.notices().find(&shown.notice).map(|_| shown)
     }
 
@@ -194,7 +215,7 @@ impl Ctx {
 
     /// The `Set-Cookie` of a decision. It takes the proof that its record is durable.
     pub fn mint(&self, _recorded: &Recorded, state: &VisitorState) -> HeaderValue {
-        let value = cookie::encode(&self.site.keys, state);
+        let value = cookie::encode(&self.site.shared.keys, state);
         let seconds = state.expires_at.as_second() - self.now.as_second();
         self.set_cookie(&value, seconds)
     }

@@ -90,9 +90,9 @@ async fn what_the_site_has_of_its_own_is_not_held() {
 async fn dry_runs_exempt_paths_and_a_ring_that_is_off_forward() {
     let upstream = vendor().await;
     for gate in [
-        Gate::with(&upstream, |config| config.observe = true).await,
-        Gate::with(&upstream, |config| config.exempt = paths(&["/matomo.php"])).await,
-        Gate::with(&upstream, |config| config.rings.paths = false).await,
+        Gate::with(&upstream, |config| config.sites[0].observe = true).await,
+        Gate::with(&upstream, |config| config.sites[0].exempt = paths(&["/matomo.php"])).await,
+        Gate::with(&upstream, |config| config.sites[0].rings.paths = false).await,
     ] {
         assert_eq!(gate.get("/matomo.php", &IMAGE).await.text(), "vendor");
     }
@@ -257,9 +257,9 @@ async fn what_counts_as_a_script_is_what_browsers_run() {
         assert_eq!(answer.text().is_empty(), held, "{kind} {headers:?}");
     }
     for gate in [
-        Gate::with(&upstream, |config| config.observe = true).await,
-        Gate::with(&upstream, |config| config.rings.paths = false).await,
-        Gate::with(&upstream, |config| config.exempt = paths(&["/plain/*"])).await,
+        Gate::with(&upstream, |config| config.sites[0].observe = true).await,
+        Gate::with(&upstream, |config| config.sites[0].rings.paths = false).await,
+        Gate::with(&upstream, |config| config.sites[0].exempt = paths(&["/plain/*"])).await,
     ] {
         assert!(gate.get("/plain/vendor", &SCRIPT).await.text().starts_with(MATOMO));
     }
@@ -310,7 +310,7 @@ async fn a_redirect_to_a_vendor_ends_here_unless_the_visitor_goes_there() {
             "{headers:?}"
         );
     }
-    let off = Gate::with(&upstream, |config| config.rings.headers = false).await;
+    let off = Gate::with(&upstream, |config| config.sites[0].rings.headers = false).await;
     assert_eq!(off.get("/go", &IMAGE).await.status, 302);
 }
 
@@ -368,7 +368,7 @@ async fn an_operator_names_subdomains_and_paths_in_a_file_of_their_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let site = "vendors = [\"own-metrics\"]\n[controller]\nname = \"Kiln\"\ncontact = \"a@shop.example\"\n".to_owned();
     write_files(folder.path(), &BTreeMap::from([("vendors/own-metrics.toml", OWN_VENDOR.to_owned()), ("site.toml", site)]));
-    let gate = Gate::with(&upstream, |config| config.policies = Some(folder.path().to_owned())).await;
+    let gate = Gate::with(&upstream, |config| config.sites[0].policies = Some(folder.path().to_owned())).await;
     let page = gate.get("/", &DOCUMENT).await.text();
     assert!(!page.contains(" src=\"https://metrics.shop.example") && !page.contains(" src=\"//eu.metrics"), "{page}");
     assert!(page.contains("<script src=\"https://static.shop.example/own.js\">"), "{page}");

@@ -30,9 +30,9 @@ async fn gate(upstream: &Upstream, site: &str, containment: Containment) -> (Gat
     let policies = tempfile::tempdir().expect("a folder");
     write_files(policies.path(), &BTreeMap::from([("site.toml", site.to_owned()), ("hosts.toml", HOSTS.to_owned())]));
     let gate = Gate::with(upstream, |config| {
-        config.policies = Some(policies.path().to_owned());
-        config.containment = containment;
-        config.exempt = crate::harness::paths(&["/exempt"]);
+        config.sites[0].policies = Some(policies.path().to_owned());
+        config.sites[0].containment = containment;
+        config.sites[0].exempt = crate::harness::paths(&["/exempt"]);
     })
     .await;
     (gate, policies)
@@ -107,7 +107,7 @@ async fn off_is_off_and_observe_changes_nothing() {
     let (off, _policies) = gate(&upstream, SITE, Containment::Off).await;
     let answer = off.get("/", &[HOST]).await;
     assert_eq!((answer.all(ENFORCED).len(), answer.all(REPORT_ONLY).len()), (1, 0));
-    let observing = Gate::with(&upstream, |config| config.observe = true).await;
+    let observing = Gate::with(&upstream, |config| config.sites[0].observe = true).await;
     let answer = observing.get("/", &[HOST]).await;
     assert_eq!((answer.all(ENFORCED), answer.all(REPORT_ONLY).len()), (vec![OWN], 0));
 }

@@ -9,13 +9,15 @@ use std::{
 };
 
 use consentry::{
-    app::{App, read_policies, read_templates},
+    app::{App, ConfigSource, Flags},
     config::{Config, PathPatterns},
+    proxy::hosts::Hosts,
+    site::UpstreamState,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::JoinHandle,
 };
 
@@ -72,6 +74,10 @@ impl Upstream {
         Self::start(move |_| respond("200 OK", &[("content-type", "text/html; charset=utf-8")], html.as_bytes())).await
     }
 
+    pub(crate) fn url(&self) -> url::Url {
+        format!("http://{}", self.address).parse().expect("an address is a URL")
+    }
+
     pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().expect("no panic holds it").clone()
     }
@@ -125,6 +131,8 @@ pub(crate) struct Gate {
     pub(crate) tls: Option<SocketAddr>,
     admin: SocketAddr,
     pub(crate) data: tempfile::TempDir,
+    hosts: Arc<Hosts>,
+    reload: Arc<Notify>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
 }
@@ -138,18 +146,27 @@ impl Gate {
     pub(crate) async fn with(upstream: &Upstream, edit: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = Config {
-            listen: any,
-            admin: any,
-            upstream: Some(format!("http://{}", upstream.address).parse().expect("an address is a URL")),
-            data: data.path().to_owned(),
-            ..Config::default()
-        };
+        let mut config = Config { listen: any, admin: any, data: data.path().to_owned(), ..Config::default() };
+        config.sites[0].upstreams = vec![upstream.url()];
         config.limits.drain_s = 5;
         edit(&mut config);
-        let policies = read_policies(config.policies.as_deref()).expect("good policies");
-        let templates = read_templates(config.templates.as_deref()).expect("good templates");
-        let app = App::open_with(config, &policies, &templates).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
+        let app = App::open(config).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
+        Self::run(app, data)
+    }
+
+    /// A gate that reads its configuration from a file and looks whether it changes.
+    pub(crate) async fn of_file(file: &Path) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let flags = Flags { listen: any, admin: any, data: Some(data.path().to_owned()), ..Flags::default() };
+        let source = ConfigSource::new(Some(file), flags);
+        let (config, _) = source.load().unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let app = App::open_from(source, config).await.unwrap_or_else(|error| panic!("the gate opens: {error}"));
+        Self::run(app, data)
+    }
+
+    fn run(app: App, data: tempfile::TempDir) -> Self {
+        let (hosts, reload) = (Arc::clone(app.hosts()), app.reload());
         let address = app.address().expect("an open port");
         let tls = app.tls_address().map(|address| address.expect("an open port"));
         let admin = app.admin_address().expect("an open port");
@@ -160,7 +177,7 @@ impl Gate {
             };
             app.run(until).await.expect("the gate runs");
         });
-        Self { address, tls, admin, data, stop: Some(stop), running: Some(running) }
+        Self { address, tls, admin, data, hosts, reload, stop: Some(stop), running: Some(running) }
     }
 
     /// Asks it to stop, and waits until it has.
@@ -169,6 +186,16 @@ impl Gate {
         if let Some(running) = self.running.take() {
             running.await.expect("the gate ends");
         }
+    }
+
+    /// How the upstreams are doing, those of all sites in a row.
+    pub(crate) fn upstreams(&self) -> Vec<UpstreamState> {
+        self.hosts.upstreams().into_iter().flat_map(|(_, states)| states).collect()
+    }
+
+    /// Has everything read again, as SIGHUP does.
+    pub(crate) fn reload(&self) {
+        self.reload.notify_one();
     }
 
     pub(crate) fn origin(&self) -> String {

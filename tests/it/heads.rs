@@ -42,14 +42,14 @@ async fn heads_that_let_a_vendor_in_are_cut_until_it_is_granted() {
     let mut all = names.clone();
     all.sort_unstable();
     assert_eq!(named(&gate.get("/", &[DOCUMENT[0], ("cookie", &cookie)]).await, &names), all);
-    let off = Gate::with(&upstream, |config| config.rings.headers = false).await;
+    let off = Gate::with(&upstream, |config| config.sites[0].rings.headers = false).await;
     assert_eq!(named(&off.get("/", &DOCUMENT).await, &names), all, "the ring is off");
 }
 
 #[tokio::test]
 async fn the_ring_of_heads_lets_nobody_see_or_set_our_own_cookie_even_when_it_is_off() {
     let upstream = with(&[("set-cookie", "consentry=forged"), ("set-cookie", "sid=1")]).await;
-    let gate = Gate::with(&upstream, |config| config.rings.headers = false).await;
+    let gate = Gate::with(&upstream, |config| config.sites[0].rings.headers = false).await;
     let answer = gate.get("/", &[("cookie", "consentry=x; _fbp=fb.1.2.3; sid=1")]).await;
     assert_eq!(upstream.last().header("cookie"), Some("_fbp=fb.1.2.3; sid=1"));
     assert_eq!(answer.all("set-cookie"), ["sid=1"]);
@@ -89,7 +89,7 @@ async fn pages_are_denied_what_advertisers_use_and_nothing_the_site_says_is_loos
     let cookie = gate.accepted().await;
     let granted = gate.get("/", &[DOCUMENT[0], ("cookie", &cookie)]).await;
     assert_eq!(granted.all("permissions-policy"), ["camera=(), browsing-topics=*"]);
-    let off = Gate::with(&upstream, |config| config.rings.headers = false).await;
+    let off = Gate::with(&upstream, |config| config.sites[0].rings.headers = false).await;
     assert_eq!(off.get("/", &DOCUMENT).await.all("permissions-policy").len(), 1);
     let image = Upstream::start(|_| respond("200 OK", &[("content-type", "image/png")], b"x")).await;
     assert!(Gate::start(&image).await.get("/", &[]).await.header("permissions-policy").is_none(), "pages only");

@@ -19,6 +19,8 @@ mod receipt;
 mod reload;
 mod reports;
 mod sheets;
+mod sites;
 mod tls;
+mod upstreams;
 mod vendors;
 mod workers;

@@ -80,7 +80,7 @@ async fn the_language_of_the_notice_is_the_visitors() {
 #[tokio::test]
 async fn exempt_paths_pass_byte_for_byte() {
     let upstream = Upstream::page(PAGE).await;
-    let gate = Gate::with(&upstream, |config| config.exempt = paths(&["/wp-admin/*"])).await;
+    let gate = Gate::with(&upstream, |config| config.sites[0].exempt = paths(&["/wp-admin/*"])).await;
     assert_eq!(gate.get("/wp-admin/x", &[]).await.text(), PAGE);
     assert_ne!(gate.get("/wp-admin/../x", &[]).await.text(), PAGE);
 }
@@ -97,7 +97,7 @@ async fn observing_changes_nothing_not_even_what_could_not_be_gated() {
         ),
     })
     .await;
-    let gate = Gate::with(&upstream, |config| config.observe = true).await;
+    let gate = Gate::with(&upstream, |config| config.sites[0].observe = true).await;
     let page = gate.get("/", &[DOCUMENT[0], ("cookie", "_fbp=fb.1.1700000000000.123456789; a=b")]).await;
     assert_eq!(page.text(), PAGE);
     for (name, want) in [("content-type", "text/html"), ("etag", "\"a\""), ("set-cookie", "_ga=GA1.1.1.1")] {

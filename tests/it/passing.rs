@@ -30,7 +30,7 @@ async fn the_upstream_is_asked_under_its_own_name_and_told_the_visitors() {
     assert_eq!(got.header("x-forwarded-for"), Some("127.0.0.1"), "an invented address is not passed on");
     assert_eq!(got.header("x-forwarded-proto"), Some("http"));
 
-    let visitor = Gate::with(&upstream, |config| config.upstream_host = consentry::config::UpstreamHost::Visitor).await;
+    let visitor = Gate::with(&upstream, |config| config.sites[0].upstream_host = consentry::config::UpstreamHost::Visitor).await;
     visitor.get("/", &[("host", "shop.example")]).await;
     assert_eq!(upstream.last().header("host"), Some("shop.example"));
 }
@@ -110,13 +110,14 @@ async fn an_upstream_that_is_away_or_silent_or_mute_is_told_as_502_or_504() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("an address");
     let late = Gate::with(&upstream, |config| {
-        config.upstream = Some(format!("http://{address}").parse().expect("a URL"));
+        config.sites[0].upstreams = vec![format!("http://{address}").parse().expect("a URL")];
         config.limits.upstream_first_byte_s = 1;
     })
     .await;
     assert_eq!(late.get("/", &[]).await.status, 504);
     drop(silent);
-    let away = Gate::with(&upstream, |config| config.upstream = Some("http://127.0.0.1:9".parse().expect("a URL"))).await;
+    let away =
+        Gate::with(&upstream, |config| config.sites[0].upstreams = vec!["http://127.0.0.1:9".parse().expect("a URL")]).await;
     assert_eq!(away.get("/", &[]).await.status, 502);
 }
 
@@ -146,7 +147,8 @@ async fn another_protocol_is_joined_after_the_upstreams_101_only() {
         }
     });
     let any = Upstream::page("x").await;
-    let gate = Gate::with(&any, |config| config.upstream = Some(format!("http://{address}").parse().expect("a URL"))).await;
+    let gate =
+        Gate::with(&any, |config| config.sites[0].upstreams = vec![format!("http://{address}").parse().expect("a URL")]).await;
     let ask =
         |path| format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n", gate.address);
     let mut stream = TcpStream::connect(gate.address).await.expect("the gate listens");
@@ -187,7 +189,8 @@ async fn bodies_stream_both_ways_as_they_come() {
         tokio::time::sleep(Duration::from_secs(30)).await;
     });
     let any = Upstream::page("x").await;
-    let gate = Gate::with(&any, |config| config.upstream = Some(format!("http://{address}").parse().expect("a URL"))).await;
+    let gate =
+        Gate::with(&any, |config| config.sites[0].upstreams = vec![format!("http://{address}").parse().expect("a URL")]).await;
     let mut stream = TcpStream::connect(gate.address).await.expect("the gate listens");
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: {}\r\n\r\n", gate.address).as_bytes()).await.expect("sent");
     let mut seen = String::new();
@@ -241,7 +244,7 @@ async fn an_upstream_that_is_the_gate_itself_is_told_and_not_asked_for_ever() {
     let free = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a port");
     let gate = Gate::with(&any, |config| {
         config.listen = free;
-        config.upstream = Some(format!("http://{free}").parse().expect("a URL"));
+        config.sites[0].upstreams = vec![format!("http://{free}").parse().expect("a URL")];
     })
     .await;
     assert_eq!(gate.get("/", &[]).await.status, 508);

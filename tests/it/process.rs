@@ -136,6 +136,61 @@ async fn an_https_upstream_is_verified_and_asked_under_its_own_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_may_have_an_authority_of_its_own_and_sighup_reads_it_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (upstream, _) = tls_upstream(dir.path()).await;
+    let (listen, admin) = (free(), free());
+    let (l, a) = (listen.to_string(), admin.to_string());
+    let config = |ca: &str| {
+        let text = format!("[[site]]\nhosts = [\"a.example\"]\nupstream = \"https://localhost:{}\"\n{ca}", upstream.port());
+        std::fs::write(dir.path().join("consentry.toml"), text).expect("a file");
+    };
+    config("");
+    let gate = start(&["serve", "--listen", &l, "--admin", &a], dir.path(), None, listen).await;
+    assert!(get(listen, "a.example", "/").await.starts_with("HTTP/1.1 502 "));
+    config("upstream_ca = \"roots.pem\"\n");
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args([name, &gate.0.id().to_string()]).status();
+        assert!(sent.expect("a signal").success());
+    };
+    signal("-HUP");
+    let began = Instant::now();
+    while !get(listen, "a.example", "/").await.contains("name localhost") {
+        assert!(began.elapsed() < Duration::from_secs(20), "the authority is taken up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(get(listen, "b.example", "/").await.starts_with("HTTP/1.1 421 "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let (listen, admin) = (free(), free());
+    let (l, a) = (listen.to_string(), admin.to_string());
+    let mut gate = start(&["serve", "--upstream", &url, "--listen", &l, "--admin", &a], dir.path(), None, listen).await;
+    let mut stream = TcpStream::connect(listen).await.expect("it listens");
+    stream.write_all(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("sent");
+    let _under_way = silent.accept().await.expect("the request comes through");
+    let id = gate.0.id().to_string();
+    let signal = || Command::new("kill").args(["-TERM", &id]).status().expect("a signal").success();
+    assert!(signal());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(gate.0.try_wait().expect("a process").is_none(), "it waits for the request under way");
+    assert!(signal());
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = gate.0.try_wait().expect("a process") {
+            break status;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "the drain is 20 s");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_demo_runs_the_whole_way_on_this_machine() {
     let dir = tempfile::tempdir().expect("a folder");
     let (listen, admin, live) = (free(), free(), free());

@@ -90,7 +90,7 @@ async fn coded_and_long_sheets_are_gated() {
 
 #[tokio::test]
 async fn without_the_ring_sheets_pass() {
-    let gate = Gate::with(&upstream().await, |config| config.rings.markup = false).await;
+    let gate = Gate::with(&upstream().await, |config| config.sites[0].rings.markup = false).await;
     let sheet = gate.get("/tracked.css", &[STYLE]).await;
     assert_eq!((sheet.text().as_str(), sheet.header("etag")), (TRACKED, Some("\"v1\"")));
     assert!(gate.get("/fragment", &[("hx-request", "true")]).await.text().contains(" src=//www.facebook.com"));

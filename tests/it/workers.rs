@@ -61,7 +61,7 @@ async fn other_scripts_and_a_gate_without_the_ring_are_left_alone() {
     let upstream = Upstream::start(script).await;
     let gate = Gate::start(&upstream).await;
     assert_eq!(gate.get("/w.js", &[("sec-fetch-dest", "script")]).await.text(), "postMessage(1)");
-    let without = Gate::with(&upstream, |config| config.rings.guard = false).await;
+    let without = Gate::with(&upstream, |config| config.sites[0].rings.guard = false).await;
     assert_eq!(without.get("/w.js", &WORKER).await.text(), "postMessage(1)");
 }
 

@@ -38,7 +38,7 @@ impl Board {
     /// Passes on what the gate sees, until the site is gone.
     pub(super) async fn follow(self: &Arc<Self>) {
         let mut seen = self.site.seen.subscribe();
-        while self.site.log.health() != Health::Closed {
+        while self.site.shared.log.health() != Health::Closed {
             let page = tokio::time::timeout(std::time::Duration::from_millis(500), seen.recv()).await;
             if let Ok(Ok(page)) = page {
                 self.tell_seen(&page);

@@ -22,8 +22,9 @@ use url::Url;
 
 use super::{Failed, serve};
 use crate::{
-    app::{App, read_policies, read_templates},
-    config::{Config, Limits},
+    app::App,
+    config::{Config, Limits, SiteConfig},
+    policy::Sources,
     proxy::listen,
     telemetry,
 };
@@ -69,27 +70,25 @@ async fn play(args: Args) -> Result<(), Failed> {
         Some(data) => data,
         None => std::env::temp_dir().join(format!("consentry-demo-{}", std::process::id())),
     };
-    let mut policies = read_policies(None).map_err(Failed::Faults)?;
-    policies.insert("site.toml", text("site.toml")?);
-    if let Some(folder) = &args.policies {
-        for (path, text) in read_policies(Some(folder)).map_err(Failed::Faults)?.iter() {
-            policies.insert(path, text);
-        }
-    }
-    let templates = read_templates(args.templates.as_deref()).map_err(Failed::Faults)?;
+    let mut base = Sources::embedded();
+    base.insert("site.toml", text("site.toml")?);
     let upstream = Url::parse(&format!("http://{shop_address}")).map_err(|error| Failed::Working(error.into()))?;
     let config = Config {
         listen: args.listen,
         admin: args.admin,
-        upstream: Some(upstream),
+        sites: vec![SiteConfig {
+            upstreams: vec![upstream],
+            policies: args.policies,
+            templates: args.templates,
+            ..SiteConfig::default()
+        }],
         data: data.clone(),
-        policies: args.policies,
-        templates: args.templates,
         ..Config::default()
     };
-    let app = App::open_with(config, &policies, &templates).await.map_err(serve::failed)?;
+    let app = App::open_over(base, config).await.map_err(serve::failed)?;
     let gate = app.address().map_err(|error| Failed::Working(error.into()))?;
-    let board = live::Board::new(app.site());
+    let site = app.sites().all().first().map(Arc::clone).context("the demo has a site").map_err(Failed::Working)?;
+    let board = live::Board::new(&site);
     told(gate, world_address, &data).map_err(|error| Failed::Working(error.into()))?;
 
     let (stop, stopping) = watch::channel(false);

@@ -9,7 +9,10 @@ use url::Url;
 
 use crate::{
     config::Limits,
-    proxy::{progress::Progress, upstream::Upstream},
+    proxy::{
+        progress::Progress,
+        upstream::{Setting, Upstreams},
+    },
     wire,
 };
 
@@ -33,7 +36,7 @@ pub(super) struct Fetched {
 /// Fetches, over one connection while the origin stays the same.
 #[derive(Default)]
 pub(super) struct Fetcher {
-    upstream: Option<(url::Origin, Upstream)>,
+    upstream: Option<(url::Origin, Upstreams)>,
 }
 
 impl Fetcher {
@@ -48,14 +51,16 @@ impl Fetcher {
             let authority =
                 url.host_str().map(|host| url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
             let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-            let req = Request::get(target)
+            let head = Request::get(target)
                 .header(header::HOST, authority.unwrap_or_default())
                 .header(header::ACCEPT, accept)
                 .header(header::ACCEPT_ENCODING, "gzip")
                 .header(header::USER_AGENT, concat!("consentry/", env!("CARGO_PKG_VERSION")))
-                .body(wire::empty())?;
-            let sent = self.upstream(&url)?.send(req, &Progress::none()).await;
-            let resp = sent.map_err(|failure| anyhow!("{}", wire::Causes(&failure)))?;
+                .body(())?
+                .into_parts()
+                .0;
+            let sent = self.upstream(&url)?.send(wire::empty(), &Progress::none(), |_| head.clone()).await;
+            let (resp, _) = sent.map_err(|failure| anyhow!("{}", wire::Causes(&failure)))?;
             if resp.status().is_redirection()
                 && let Some(place) = resp.headers().get(header::LOCATION).and_then(|value| value.to_str().ok())
             {
@@ -76,9 +81,11 @@ impl Fetcher {
         bail!("the page redirects more than {REDIRECTS_MAX} times")
     }
 
-    fn upstream(&mut self, url: &Url) -> anyhow::Result<&Upstream> {
+    fn upstream(&mut self, url: &Url) -> anyhow::Result<&Upstreams> {
         if self.upstream.as_ref().is_none_or(|(origin, _)| *origin != url.origin()) {
-            self.upstream = Some((url.origin(), Upstream::new(url, &Limits::default())?));
+            let setting = Setting::of(&Limits::default(), None)?;
+            let server = Url::parse(&url[..url::Position::BeforePath])?;
+            self.upstream = Some((url.origin(), Upstreams::new(&[server], setting, None)?));
         }
         self.upstream.as_ref().map(|(_, upstream)| upstream).context("an upstream was just made")
     }

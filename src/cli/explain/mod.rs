@@ -19,8 +19,8 @@ use url::Url;
 use self::{crawl::Proposal, fetch::Fetcher, lists::Lists};
 use super::{Failed, count};
 use crate::{
-    app::read_policies,
-    config::{Config, nearest},
+    app::{load_config, read_policies},
+    config::{Limits, SiteConfig, nearest},
     headers::csp::{Fit, Setting, Wall},
     html::{self, Inventory, TagReport},
     policy::Policy,
@@ -57,13 +57,17 @@ pub(super) struct Args {
     /// A folder of policy files, over the embedded ones
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// A configuration file instead: the policies and the containment of the site that has the page's host
+    #[arg(long, value_name = "FILE", conflicts_with = "policies")]
+    config: Option<PathBuf>,
     /// One JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failed> {
-    let sources = read_policies(args.policies.as_deref()).map_err(Failed::Faults)?;
+    let (site, limits) = site(args)?;
+    let sources = read_policies(site.policies.as_deref()).map_err(Failed::Faults)?;
     let (policy, _) = Policy::compile(&sources).map_err(Failed::Faults)?;
     let policy = Arc::new(policy);
     let grants = grants(&policy, &args.grant)?;
@@ -82,13 +86,28 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
         }
     };
     let inventory = html::inventory(&policy, grants, &base, &page).context("the page cannot be gated")?;
-    let wall = Wall::build(&policy, &grants, &Setting::of(&Config::default(), ""));
+    let wall = Wall::build(&policy, &grants, &Setting::of(site.containment, &limits, ""));
     let told = if args.json {
         tell_json(&policy, &base, &inventory, &wall)
     } else {
         tell(&policy, &base, &inventory.tags).and_then(|()| tell_contained(&policy, &base, &inventory, &wall))
     };
     told.map_err(|error| Failed::Working(error.into()))
+}
+
+/// The site whose page it is: of the configuration file, else one of defaults and `--policies`.
+fn site(args: &Args) -> Result<(SiteConfig, Limits), Failed> {
+    let Some(file) = &args.config else {
+        return Ok((SiteConfig { policies: args.policies.clone(), ..SiteConfig::default() }, Limits::default()));
+    };
+    let (config, _) = load_config(Some(file)).map_err(Failed::Faults)?;
+    let page = parse(args.crawl.as_ref().or(args.url.as_ref()).unwrap_or(&args.base))?;
+    let host = page.host_str().unwrap_or_default().trim_end_matches('.');
+    let fits = config.sites.into_iter().filter_map(|site| site.fit(host).map(|fit| (fit, site)));
+    match fits.max_by_key(|(fit, _)| *fit) {
+        Some((_, site)) => Ok((site, config.limits)),
+        None => Err(Failed::Usage(format!("{}: no [[site]] has the host {host}; name the page's with --base", file.display()))),
+    }
 }
 
 fn walk(args: &Args, policy: &Arc<Policy>, grants: Grants, start: Url) -> Result<(), Failed> {

@@ -1,18 +1,21 @@
 //! `consentry.toml`: as typed in, a checked [`Config`] out.
 
+mod host;
+mod sites;
 mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use url::Url;
 
+use super::{At, Fault, File, Section};
 pub use tls::{AcmeConfig, CertificateFiles, ChallengeKind, TlsConfig};
 
-use super::{At, Fault, File, Section, paths::PathPatterns};
+pub use host::HostPattern;
+pub use sites::{Containment, Rings, SiteConfig, UpstreamHost, parse_upstream};
 
-/// Everything `consentry serve` needs to know, checked.
-#[derive(Clone, Debug)]
+/// Everything `consentry serve` needs to know, checked: what the process has, and its sites.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where visitors come in.
     pub listen: SocketAddr,
@@ -20,70 +23,14 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Proxies in front whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The site behind: scheme, host and port. `None` until given in the file or on the command line.
-    pub upstream: Option<Url>,
-    /// Which `Host` the site behind gets.
-    pub upstream_host: UpstreamHost,
-    /// The prefix of the gate's own paths, without a slash at its end.
-    pub prefix: String,
-    /// Paths that pass untouched.
-    pub exempt: PathPatterns,
-    /// Change nothing in the pages, report what would have been held.
-    pub observe: bool,
-    /// What becomes of third parties that nobody classified.
-    pub containment: Containment,
-    /// Which of the gate's rings work: all of them, unless the operator looks for the one that breaks a page.
-    pub rings: Rings,
     /// TLS towards visitors; `None`: plain HTTP only.
     pub tls: Option<TlsConfig>,
+    /// The sites behind: one that answers to every name, or several with names of their own. Never empty.
+    pub sites: Vec<SiteConfig>,
     /// The folder of the consent log, the signing keys and what ACME issued.
     pub data: PathBuf,
-    /// The operator's policy files, over the embedded ones.
-    pub policies: Option<PathBuf>,
-    /// The operator's templates, over the embedded ones.
-    pub templates: Option<PathBuf>,
     /// Every bound by name.
     pub limits: Limits,
-}
-
-/// Which `Host` header the site behind gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamHost {
-    /// The upstream's own name (`[upstream] host = "upstream"`): what `--upstream https://a.site` on localhost needs.
-    Upstream,
-    /// The name the visitor asked for (`host = "visitor"`): for a site behind that knows its public name.
-    Visitor,
-}
-
-/// The browser's own wall: a generated Content-Security-Policy beside the site's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Containment {
-    /// None. Known vendors are held all the same.
-    Off,
-    /// Browsers report what an enforced policy would stop.
-    #[default]
-    Report,
-    /// Browsers stop what is neither the site's, nor allowed by the operator, nor a granted vendor's.
-    Enforce,
-}
-
-/// The rings that can be switched off one by one, to find out which of them breaks a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rings {
-    /// Tags in the markup of pages, style sheets and documents.
-    pub markup: bool,
-    /// Headers and cookies of requests and answers.
-    pub headers: bool,
-    /// Vendors behind the site's own paths.
-    pub paths: bool,
-    /// Code that runs later, in the browser.
-    pub guard: bool,
-}
-
-impl Default for Rings {
-    fn default() -> Self {
-        Self { markup: true, headers: true, paths: true, guard: true }
-    }
 }
 
 macro_rules! limits {
@@ -134,6 +81,12 @@ limits! {
     upstream_idle: 64 in 0..=10_000;
     /// Seconds such a connection is kept.
     upstream_idle_s: 30 in 1..=3_600;
+    /// Requests in a row without an answer, until one upstream of several is left out.
+    upstream_failures: 3 in 1..=1_000;
+    /// Seconds it is left out at first; doubled each time it still gives no answer.
+    upstream_out_s: 5 in 1..=3_600;
+    /// Seconds it is left out at most.
+    upstream_out_max_s: 300 in 1..=86_400;
     /// Bytes of an inline script held back until it is classified; beyond, it streams and is poisoned on a hit.
     script_hold_bytes: 262_144 in 16_384..=4_194_304;
     /// Bytes of a `noscript` held back; beyond, the page is not passed on.
@@ -177,23 +130,24 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             trusted_proxies: Vec::new(),
-            upstream: None,
-            upstream_host: UpstreamHost::Upstream,
-            prefix: "/_consent".to_owned(),
-            exempt: PathPatterns::default(),
-            observe: false,
-            containment: Containment::default(),
-            rings: Rings::default(),
+            sites: vec![SiteConfig::default()],
             tls: None,
             data: PathBuf::from("consentry-data"),
-            policies: None,
-            templates: None,
             limits: Limits::default(),
         }
     }
 }
 
 impl Config {
+    /// Every host name of a site, without those of wildcards and without addresses.
+    pub fn names(&self) -> Vec<String> {
+        let hosts = self.sites.iter().flat_map(|site| &site.hosts).filter(|host| !host.below);
+        hosts
+            .map(|host| host.name.clone())
+            .filter(|name| name.parse::<std::net::IpAddr>().is_err() && !name.starts_with('['))
+            .collect()
+    }
+
     /// Reads the file's text. Returns the configuration, the faults and the warnings; with faults
     /// the configuration is not to be used.
     pub fn read(name: &str, text: &str) -> (Self, Vec<Fault>, Vec<Fault>) {
@@ -201,18 +155,18 @@ impl Config {
         let mut warnings = Vec::new();
         let ((), faults) = File::read(name, text, |root| {
             read_server(root, &mut config);
-            read_upstream(root, &mut config);
-            read_gate(root, &mut config, &mut |offset, message: &str, mend: &str| {
+            config.sites = SiteConfig::read_all(root, &mut |offset, message: &str, mend: &str| {
                 warnings.push(Fault::at(name, text, offset, message, mend));
             });
-            read_folders(root, &mut config);
+            if let Some(at) = root.string("data") {
+                config.data = PathBuf::from(at.value);
+            }
             read_log(root);
             config.tls = tls::read(root, config.listen);
             if let Some(mut section) = root.section("limits") {
                 config.limits = Limits::read(&mut section);
                 section.finish();
             }
-            refuse_later_settings(root);
         });
         (config, faults, warnings)
     }
@@ -250,114 +204,6 @@ fn parse_network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
-fn read_upstream(root: &mut Section<'_>, config: &mut Config) {
-    let Some(mut section) = root.section("upstream") else { return };
-    if let Some(at) = section.string("url") {
-        match parse_upstream(&at.value) {
-            Ok(url) => config.upstream = Some(url),
-            Err(message) => section.fault(at.offset, message, "write \"https://a.site\" or \"http://127.0.0.1:3000\""),
-        }
-    }
-    if let Some(at) = section.string("host") {
-        match at.value.as_str() {
-            "upstream" => config.upstream_host = UpstreamHost::Upstream,
-            "visitor" => config.upstream_host = UpstreamHost::Visitor,
-            other => section.fault(at.offset, format!("`{other}` is no choice"), "write \"upstream\" or \"visitor\""),
-        }
-    }
-    section.finish();
-}
-
-/// An upstream is a scheme, a host and a port, and nothing else.
-pub fn parse_upstream(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text).map_err(|_| "the upstream is no URL: write http:// or https:// in front")?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err("the upstream is no http or https URL");
-    }
-    if url.path() != "/"
-        || url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return Err("the upstream has more than scheme, host and port");
-    }
-    Ok(url)
-}
-
-fn read_gate(root: &mut Section<'_>, config: &mut Config, warn: &mut dyn FnMut(usize, &str, &str)) {
-    let Some(mut section) = root.section("gate") else { return };
-    if let Some(at) = section.string("prefix") {
-        let plain = at.value.len() > 1
-            && at.value.starts_with('/')
-            && !at.value.ends_with('/')
-            && !at.value.contains("//")
-            && at.value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_'));
-        if plain {
-            config.prefix = at.value;
-        } else {
-            section.fault(
-                at.offset,
-                format!("`{}` is no prefix", at.value),
-                "write a path such as \"/_consent\", without a slash at its end",
-            );
-        }
-    }
-    for at in section.strings("exempt").unwrap_or_default() {
-        if let Err(message) = config.exempt.add(&at.value) {
-            section.fault(at.offset, message, "write \"/wp-admin/*\" or \"/feed.xml\"");
-        }
-    }
-    if let Some(at) = section.boolean("observe") {
-        config.observe = at.value;
-    }
-    if let Some(at) = section.string("containment") {
-        match at.value.as_str() {
-            "off" => config.containment = Containment::Off,
-            "report" => config.containment = Containment::Report,
-            "enforce" => config.containment = Containment::Enforce,
-            other => section.fault(at.offset, format!("`{other}` is no containment"), "write \"off\", \"report\" or \"enforce\""),
-        }
-    }
-    if let Some(list) = section.strings("rings") {
-        let offset = list.first().map_or(section.offset(), |at| at.offset);
-        config.rings = Rings { markup: false, headers: false, paths: false, guard: false };
-        for at in list {
-            match at.value.as_str() {
-                "markup" => config.rings.markup = true,
-                "headers" => config.rings.headers = true,
-                "paths" => config.rings.paths = true,
-                "guard" => config.rings.guard = true,
-                other => section.fault(
-                    at.offset,
-                    format!("`{other}` is no ring"),
-                    "known: markup, headers, paths, guard; leave `rings` out for all of them",
-                ),
-            }
-        }
-        if config.rings != Rings::default() {
-            warn(
-                offset,
-                "a ring is switched off: vendors without consent get through",
-                "leave `rings` out; it is there to find the ring that breaks a page",
-            );
-        }
-    }
-    section.finish();
-}
-
-fn read_folders(root: &mut Section<'_>, config: &mut Config) {
-    if let Some(at) = root.string("policies") {
-        config.policies = Some(PathBuf::from(at.value));
-    }
-    if let Some(at) = root.string("templates") {
-        config.templates = Some(PathBuf::from(at.value));
-    }
-    if let Some(at) = root.string("data") {
-        config.data = PathBuf::from(at.value);
-    }
-}
-
 fn read_log(root: &mut Section<'_>) {
     let Some(mut section) = root.section("log") else { return };
     if let Some(at) = section.string("store")
@@ -370,13 +216,6 @@ fn read_log(root: &mut Section<'_>) {
         );
     }
     section.finish();
-}
-
-/// Keys of the contract that a later version honours: refused by name, never silently accepted.
-fn refuse_later_settings(root: &mut Section<'_>) {
-    for section in root.sections("site") {
-        section.fault(section.offset(), "[[site]] is not there in this version", "use [upstream] url, and one process a site");
-    }
 }
 
 #[cfg(test)]
@@ -418,19 +257,21 @@ decisions_per_minute = 0
         let (config, faults, warnings) = Config::read("consentry.toml", text);
         assert!(faults.is_empty(), "{faults:?}");
         assert_eq!(warnings.len(), 1, "a ring that is off is told: {warnings:?}");
-        assert_eq!(config.containment, Containment::Enforce);
-        assert!(config.rings.markup && config.rings.guard && !config.rings.headers && !config.rings.paths);
         assert_eq!(config.trusted_proxies.len(), 2);
-        assert_eq!(config.upstream.map(String::from), Some("https://a.site/".to_owned()));
-        assert!(config.exempt.contains("/wp-admin/post.php") && config.observe);
+        let [site] = config.sites.as_slice() else { panic!("one site: {:?}", config.sites) };
+        assert!(site.hosts.is_empty(), "it answers to every name");
+        assert_eq!((site.containment, site.upstream_host), (Containment::Enforce, UpstreamHost::Visitor));
+        assert!(site.rings.markup && site.rings.guard && !site.rings.headers && !site.rings.paths);
+        assert_eq!(site.upstreams.iter().map(url::Url::as_str).collect::<Vec<_>>(), ["https://a.site/"]);
+        assert!(site.exempt.contains("/wp-admin/post.php") && site.observe);
         assert_eq!(config.limits.decisions_per_minute, 0);
     }
 
     #[test]
     fn what_is_not_enforced_is_a_fault_and_all_faults_are_named() {
-        let text = "[gate]\ncontainment = \"on\"\nprefix = \"x\"\n[tls]\ncert = \"c\"\n[[site]]\nhosts = []\n[log]\nstore = \"postgres://x\"\n[server]\nadmin = \"0.0.0.0:1\"\n[upstream]\nurl = \"ftp://a\"\n[limits]\nconnections = 0\n";
+        let text = "[gate]\ncontainment = \"on\"\nprefix = \"x\"\n[tls]\ncert = \"c\"\n[log]\nstore = \"postgres://x\"\n[server]\nadmin = \"0.0.0.0:1\"\n[upstream]\nurl = \"ftp://a\"\n[limits]\nconnections = 0\n";
         let (_, faults, _) = Config::read("c.toml", text);
         let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
-        assert_eq!(lines, [2, 3, 5, 6, 9, 11, 13, 15], "{faults:#?}");
+        assert_eq!(lines, [2, 3, 5, 7, 9, 11, 13], "{faults:#?}");
     }
 }

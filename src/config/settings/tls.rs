@@ -15,7 +15,7 @@ use super::{
 };
 
 /// TLS towards visitors, checked. The files it names are read by [`crate::tls`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     /// Where visitors come in by TLS.
     pub listen: SocketAddr,
@@ -36,7 +36,7 @@ pub struct TlsConfig {
 }
 
 /// A certificate chain and its key, both PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The chain, the server's own certificate first.
     pub cert: PathBuf,
@@ -49,7 +49,7 @@ pub struct CertificateFiles {
 }
 
 /// A certificate authority that issues by ACME (RFC 8555), and what for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcmeConfig {
     /// The authority's directory.
     pub directory: Url,

@@ -72,7 +72,9 @@ impl Conditionals {
 /// tags without a mark (style sheets, images) pass, and a request without any marked tag keeps its
 /// bytes. `If-Match` with a mark gets the origin's tag, of whichever variant: it guards an edit of
 /// the origin's content. `If-Range` with a mark goes together with `Range`: gated pages have no parts.
-pub fn prepare_conditionals(headers: &mut HeaderMap, variant: &Variant, navigation: bool) -> Conditionals {
+///
+/// `variant` tells the current one; it is asked only where a condition carries one.
+pub fn prepare_conditionals(headers: &mut HeaderMap, variant: impl FnOnce() -> Variant, navigation: bool) -> Conditionals {
     if navigation {
         [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE].iter().for_each(|name| drop(headers.remove(name)));
     }
@@ -89,17 +91,18 @@ pub fn prepare_conditionals(headers: &mut HeaderMap, variant: &Variant, navigati
     prepare_if_none_match(headers, variant, navigation)
 }
 
-fn prepare_if_none_match(headers: &mut HeaderMap, variant: &Variant, navigation: bool) -> Conditionals {
+fn prepare_if_none_match(headers: &mut HeaderMap, variant: impl FnOnce() -> Variant, navigation: bool) -> Conditionals {
     let lines: Vec<Vec<u8>> = headers.get_all(IF_NONE_MATCH).iter().map(|line| line.as_bytes().to_vec()).collect();
     let tags = EntityTag::parse_list(&lines.join(&b","[..]));
-    if !navigation && !tags.iter().any(|tag| tag.unmarked().is_some()) {
+    let variant = tags.iter().any(|tag| tag.unmarked().is_some()).then(variant);
+    if !navigation && variant.is_none() {
         let foreign = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
         return Conditionals { relay_304: foreign, restored: Vec::new(), foreign };
     }
     let (mut restored, mut plain) = (Vec::new(), Vec::new());
     for tag in tags {
         match tag.unmarked() {
-            Some((own, marked)) if marked == variant.as_str() => restored.push(own),
+            Some((own, marked)) if variant.as_ref().is_some_and(|variant| marked == variant.as_str()) => restored.push(own),
             Some(_) => {}
             None => plain.push(tag),
         }

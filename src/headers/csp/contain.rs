@@ -25,7 +25,7 @@ use http::{
 };
 
 use crate::{
-    config::{Config, Containment},
+    config::{Containment, Limits},
     policy::{Place, Policy, What},
     vocab::{Grants, PurposeSet, VendorId},
 };
@@ -76,10 +76,10 @@ pub struct Setting<'s> {
 }
 
 impl<'s> Setting<'s> {
-    /// The setting of a configuration for visitors under a public name.
-    pub fn of(config: &Config, own_host: &'s str) -> Self {
-        let enforced = config.containment == Containment::Enforce;
-        Self { own_host, played: false, bytes_max: config.limits.containment_bytes as usize, enforced }
+    /// The setting of a site for visitors under a public name.
+    pub fn of(containment: Containment, limits: &Limits, own_host: &'s str) -> Self {
+        let enforced = containment == Containment::Enforce;
+        Self { own_host, played: false, bytes_max: limits.containment_bytes as usize, enforced }
     }
 }
 
