@@ -178,12 +178,14 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let limits = self.site.config.limits.clone();
         let pipeline = Arc::clone(&self.pipeline);
-        let front = listen::serve(self.listener, &limits, stopping.clone(), move |req, peer| {
+        let sockets = vec![listen::Socket::plain(self.listener)];
+        let front = listen::serve(sockets, listen::Setting::of(&self.site.config), stopping.clone(), move |req, peer| {
             let pipeline = Arc::clone(&pipeline);
             async move { pipeline.handle(req, peer).await }
         });
         let health = admin::Health::new(Arc::clone(&self.site));
-        let admin = listen::serve(self.admin, &limits, stopping.clone(), move |req: Request<_>, _| {
+        let admin = vec![listen::Socket::plain(self.admin)];
+        let admin = listen::serve(admin, listen::Setting::direct(&limits), stopping.clone(), move |req: Request<_>, _| {
             let health = health.clone();
             async move { health.answer(&req) }
         });
