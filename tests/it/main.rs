@@ -2,13 +2,16 @@
 
 mod behind;
 mod commands;
+mod connections;
 mod contain;
 mod crawl;
 mod decision;
 mod documents;
+mod frames;
 mod harness;
 mod heads;
 mod house;
+mod http2;
 mod pages;
 mod passing;
 mod process;

@@ -65,6 +65,10 @@ fn end(bytes: &[u8]) -> io::Result<Option<usize>> {
 }
 
 fn parse(header: &[u8]) -> Option<Proxied> {
+    // What follows this word is ignored; the parser takes four more words only.
+    if [&b"PROXY UNKNOWN\r"[..], b"PROXY UNKNOWN "].iter().any(|start| header.starts_with(start)) {
+        return Some(Proxied { address: None, tls: false });
+    }
     if !header.starts_with(v2::PROTOCOL_PREFIX) {
         let address = match v1::Header::try_from(header).ok()?.addresses {
             v1::Addresses::Tcp4(ip) => Some(SocketAddr::from((ip.source_address, ip.source_port))),
