@@ -35,8 +35,9 @@ async fn over<I>(io: I) -> Client
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.expect("a handshake");
+    // As browsers: a containment policy of every vendor is a long line.
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (client, connection) = builder.max_header_list_size(1 << 18).handshake(TokioIo::new(io)).await.expect("a handshake");
     tokio::spawn(connection);
     client
 }
@@ -255,7 +256,7 @@ async fn a_malformed_request_ends_its_stream_and_does_not_reach_the_site() {
         (with(&[("host", "a.site"), ("host", "b.site")]), bad),
         (without(":method"), reset),
         (without(":scheme"), reset),
-        (without(":path"), bad),
+        (without(":path"), reset),
         (without(":authority"), bad),
         ([(":method", "CONNECT"), (":authority", "a.site:443")].to_vec(), Ended::Answered(405)),
         (
@@ -264,8 +265,8 @@ async fn a_malformed_request_ends_its_stream_and_does_not_reach_the_site() {
             reset,
         ),
         ([&[(":method", "G T")][..], &base[1..]].concat(), reset),
-        ([&base[..3], &[(":path", "x")]].concat(), bad),
-        ([&base[..3], &[(":path", "http://evil/")]].concat(), bad),
+        ([&base[..3], &[(":path", "x")]].concat(), reset),
+        ([&base[..3], &[(":path", "http://evil/")]].concat(), reset),
         ([&base[..3], &[(":path", "")]].concat(), reset),
         ([&base[..3], &[(":path", "/a b")]].concat(), reset),
         ([&base[..2], &[(":authority", "a.site/x@evil")], &base[3..]].concat(), reset),

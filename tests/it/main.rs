@@ -18,5 +18,6 @@ mod process;
 mod reload;
 mod reports;
 mod sheets;
+mod streams;
 mod vendors;
 mod workers;
