@@ -15,6 +15,7 @@ mod peek;
 pub mod pipeline;
 mod plan;
 pub mod progress;
+mod silence;
 mod tunnel;
 pub mod upstream;
 mod worker;

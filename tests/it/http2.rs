@@ -464,7 +464,7 @@ async fn resets_that_the_gate_is_made_to_send_are_counted() {
 async fn a_window_that_stays_shut_is_bounded_and_given_up() {
     let big: &'static [u8] = vec![b'x'; 4 << 20].leak();
     let upstream = Upstream::start(|_| respond("200 OK", &[("content-type", "image/png")], big)).await;
-    let gate = child(&upstream, "send_idle_s = 2\nhttp2_idle_s = 3").await;
+    let gate = child(&upstream, "write_idle_s = 2\nhttp2_idle_s = 3").await;
     let before = gate.memory_kb();
     // No window at all; a window for the streams but none for the connection; and of one byte a stream.
     for (what, window) in [("shut", 0), ("the connection's is used up", 1 << 20), ("one byte", 1)] {
@@ -496,7 +496,7 @@ async fn a_window_that_stays_shut_is_bounded_and_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_pings_and_settings_cost_no_memory() {
     let upstream = Upstream::page("<p>x").await;
-    let gate = child(&upstream, "send_idle_s = 2").await;
+    let gate = child(&upstream, "write_idle_s = 2").await;
     let before = gate.memory_kb();
     for (what, piece) in [
         ("pings", frame(PING, 0, 0, b"12345678")),

@@ -205,7 +205,7 @@ async fn events(mut stream: TcpStream, _: String) {
 #[tokio::test]
 async fn events_come_one_by_one_and_no_clock_ends_them() {
     let edit = |config: &mut Config| {
-        config.limits.send_idle_s = 1;
+        config.limits.write_idle_s = 1;
         config.limits.body_idle_s = 1;
         config.limits.upstream_first_byte_s = 1;
         config.limits.head_s = 1;
@@ -247,7 +247,7 @@ async fn who_takes_nothing_of_an_answer_is_given_up() {
     })
     .await;
     let gate = gate_to(upstream, |config| {
-        config.limits.send_idle_s = 1;
+        config.limits.write_idle_s = 1;
         config.limits.drain_s = 30;
     })
     .await;
@@ -337,7 +337,7 @@ async fn a_long_poll_may_be_silent_as_long_as_the_limit_says_and_may_be_given_up
     })
     .await;
     let edit = |config: &mut Config| {
-        config.limits.send_idle_s = 1;
+        config.limits.write_idle_s = 1;
         config.limits.head_s = 1;
         config.limits.http2_idle_s = 1;
     };

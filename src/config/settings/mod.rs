@@ -122,8 +122,8 @@ limits! {
     head_s: 30 in 1..=3_600;
     /// Seconds for a connection's PROXY header, and for its TLS handshake.
     handshake_s: 10 in 1..=300;
-    /// Seconds in which a visitor has to take some of an answer that waits.
-    send_idle_s: 60 in 1..=3_600;
+    /// Seconds that a visitor may leave an answer unread.
+    write_idle_s: 60 in 1..=3_600;
     /// Seconds in which a tunnel (WebSocket) has to carry something, in one direction or the other.
     tunnel_idle_s: 3_600 in 1..=86_400;
     /// Requests at a time on one connection of HTTP/2.

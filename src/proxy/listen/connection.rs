@@ -15,7 +15,8 @@ use super::{
     http2,
     pace::{Over, Pace},
     proxy_protocol,
-    transport::{Raw, Rewound, Taken, Transport},
+    transport::{Raw, Rewound, Transport},
+    write_idle::WriteIdle,
 };
 use crate::{
     config::Limits,
@@ -62,7 +63,7 @@ where
     pub(super) async fn connection(&self, tcp: TcpStream, address: SocketAddr, tls: Option<Arc<ServerConfig>>, held: Held) {
         // Best effort: a socket without it works, only slower.
         let _ = tcp.set_nodelay(true);
-        let raw = Rewound::new(Taken::new(tcp, Limits::seconds(self.setting.limits.send_idle_s)));
+        let raw = Rewound::new(WriteIdle::new(tcp, Limits::seconds(self.setting.limits.write_idle_s)));
         let opened = tokio::select! {
             opened = self.open(raw, address, tls) => opened,
             // Nothing was asked yet.

@@ -67,7 +67,7 @@ where
             tokio::select! {
                 () = answering => {}
                 // hyper resets a stream whose task is gone.
-                () = stream.stuck() => debug!("a stream's answer is not taken ([limits] send_idle_s)"),
+                () = stream.stuck() => debug!("a stream's answer is not taken ([limits] write_idle_s)"),
             }
         }));
     }

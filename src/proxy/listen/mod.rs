@@ -8,6 +8,7 @@ mod http2;
 mod pace;
 mod proxy_protocol;
 mod transport;
+mod write_idle;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

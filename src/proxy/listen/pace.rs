@@ -32,7 +32,7 @@ const OFF: u64 = u64::MAX;
 pub(super) enum Over {
     /// It has had no stream for `http2_idle_s`.
     Idle,
-    /// None of the bytes that wait for it was taken for `send_idle_s`.
+    /// None of the bytes that wait for it was taken for `write_idle_s`.
     Stuck,
     /// More than half of its streams, and `http2_resets` at least, were reset right away.
     Resets,
@@ -42,7 +42,7 @@ pub(super) enum Over {
 pub(super) struct Pace {
     began: Instant,
     idle_max: Duration,
-    send_idle_max: Duration,
+    write_idle_max: Duration,
     resets_max: u64,
     /// Streams under way.
     streams: AtomicUsize,
@@ -62,7 +62,7 @@ impl Pace {
         Arc::new(Self {
             began: Instant::now(),
             idle_max: Limits::seconds(limits.http2_idle_s),
-            send_idle_max: Limits::seconds(limits.send_idle_s),
+            write_idle_max: Limits::seconds(limits.write_idle_s),
             resets_max: limits.http2_resets,
             streams: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
@@ -81,12 +81,12 @@ impl Pace {
             if self.streams.load(Ordering::Relaxed) == 0 && self.waiting.load(Ordering::Relaxed) == 0 && quiet >= self.idle_max {
                 return Over::Idle;
             }
-            if self.waiting.load(Ordering::Relaxed) > 0 && quiet >= self.send_idle_max {
+            if self.waiting.load(Ordering::Relaxed) > 0 && quiet >= self.write_idle_max {
                 return Over::Stuck;
             }
             // Both clocks start anew by what happens on the connection: it is looked at when one could be up.
-            let look = [self.idle_max, self.send_idle_max].into_iter().filter_map(|max| max.checked_sub(quiet)).min();
-            let look = look.unwrap_or(self.send_idle_max).max(Duration::from_millis(100));
+            let look = [self.idle_max, self.write_idle_max].into_iter().filter_map(|max| max.checked_sub(quiet)).min();
+            let look = look.unwrap_or(self.write_idle_max).max(Duration::from_millis(100));
             tokio::select! {
                 () = tokio::time::sleep(look) => {}
                 () = self.abused.notified() => return Over::Resets,
@@ -127,7 +127,7 @@ impl Stream {
 
     /// Resolves when the visitor has taken nothing of an answer for too long.
     pub(super) async fn stuck(&self) {
-        let max = self.pace.send_idle_max;
+        let max = self.pace.write_idle_max;
         if max.is_zero() {
             return pending().await;
         }

@@ -1,19 +1,18 @@
-//! The bytes of one connection, TLS or not: what was read ahead to tell the protocol is read again, and
-//! a peer that takes nothing of what is written to it is given up.
+//! The bytes of one connection, TLS or not; what was read ahead to tell the protocol is read again.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep},
 };
 use tokio_rustls::server::TlsStream;
+
+use super::write_idle::WriteIdle;
 
 /// What a client that knows we speak HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -96,68 +95,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Rewound<I> {
     }
 }
 
-/// A TCP connection whose peer has to take what is written to it: none of it for `idle_max`, and the
-/// write fails.
-pub(super) struct Taken {
-    tcp: TcpStream,
-    idle_max: Duration,
-    /// Runs while a write waits for the peer.
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl Taken {
-    pub(super) fn new(tcp: TcpStream, idle_max: Duration) -> Self {
-        Self { tcp, idle_max, waiting: None }
-    }
-
-    fn poll_within<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.waiting = None;
-            return polled;
-        }
-        let idle_max = self.idle_max;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle_max)));
-        ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not taken ([limits] send_idle_s)")))
-    }
-}
-
-impl AsyncRead for Taken {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Taken {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write(cx, bytes);
-        self.poll_within(cx, polled)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
-        self.poll_within(cx, polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-}
-
 /// A connection's bytes before anything was made of them.
-pub(super) type Raw = Rewound<Taken>;
+pub(super) type Raw = Rewound<WriteIdle<TcpStream>>;
 
 /// A connection's bytes as HTTP sees them.
 pub(super) enum Transport {
