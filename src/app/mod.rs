@@ -4,6 +4,7 @@
 mod files;
 mod keys;
 mod reload;
+mod service;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -55,6 +56,9 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// Sockets that a service manager opened cannot be used.
+    #[error("the sockets that were handed over (LISTEN_FDS) cannot be used")]
+    Sockets(#[source] std::io::Error),
     /// The consent log cannot be opened or written.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -116,8 +120,9 @@ async fn put_on_record(log: &ConsentLog, snapshot: &Snapshot) -> Result<(), LogE
 pub struct App {
     site: Arc<Site>,
     pipeline: Arc<Pipeline>,
-    listener: TcpListener,
-    admin: TcpListener,
+    /// One at least of each.
+    front: Vec<TcpListener>,
+    admin: Vec<TcpListener>,
     reloader: reload::Reloader,
 }
 
@@ -139,8 +144,13 @@ impl App {
         let url = config.upstream.clone().ok_or(AppError::NoUpstream)?;
         let upstream = Upstream::new(&url, &config.limits)?;
 
-        let listener = bind(config.listen, "listen").await?;
-        let admin = bind(config.admin, "admin").await?;
+        let given = service::Given::take(false).map_err(AppError::Sockets)?;
+        if !given.https.is_empty() {
+            let without_tls = std::io::Error::new(std::io::ErrorKind::InvalidInput, "one is for https, and there is no [tls]");
+            return Err(AppError::Sockets(without_tls));
+        }
+        let front = bind(given.http, config.listen, "listen").await?;
+        let admin = bind(given.admin, config.admin, "admin").await?;
         let options = Options {
             queue_max: config.limits.log_queue as usize,
             reserve_bytes: config.limits.log_reserve_bytes,
@@ -155,7 +165,7 @@ impl App {
         let site = Arc::new(Site::new(config, keys, log, snapshot));
         let pipeline = Pipeline::new(Arc::clone(&site), upstream, &url).map_err(|_| AppError::NoUpstream)?;
         let pipeline = Arc::new(pipeline);
-        Ok(Self { site, pipeline, listener, admin, reloader })
+        Ok(Self { site, pipeline, front, admin, reloader })
     }
 
     /// The site, for who wants to see what its pages carry.
@@ -165,12 +175,12 @@ impl App {
 
     /// Where visitors come in: the port is known once it is open.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.front[0].local_addr()
     }
 
     /// Where health and reports are told.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
-        self.admin.local_addr()
+        self.admin[0].local_addr()
     }
 
     /// Runs until `stopped` resolves, then drains and closes the log.
@@ -178,13 +188,13 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let limits = self.site.config.limits.clone();
         let pipeline = Arc::clone(&self.pipeline);
-        let sockets = vec![listen::Socket::plain(self.listener)];
+        let sockets = self.front.into_iter().map(listen::Socket::plain).collect();
         let front = listen::serve(sockets, listen::Setting::of(&self.site.config), stopping.clone(), move |req, peer| {
             let pipeline = Arc::clone(&pipeline);
             async move { pipeline.handle(req, peer).await }
         });
         let health = admin::Health::new(Arc::clone(&self.site));
-        let admin = vec![listen::Socket::plain(self.admin)];
+        let admin = self.admin.into_iter().map(listen::Socket::plain).collect();
         let admin = listen::serve(admin, listen::Setting::direct(&limits), stopping.clone(), move |req: Request<_>, _| {
             let health = health.clone();
             async move { health.answer(&req) }
@@ -193,9 +203,15 @@ impl App {
         let stop = async {
             stopped.await;
             info!("stopping: requests under way may end");
+            service::stopping();
             let _ = stop.send(true);
         };
-        tokio::join!(front, admin, reload, stop);
+        service::ready();
+        let running = async { tokio::join!(front, admin, reload, stop) };
+        tokio::select! {
+            _ = running => {}
+            () = service::watchdog() => {}
+        }
         self.site.log.close().await;
         Ok(())
     }
@@ -212,6 +228,11 @@ fn tell_of_wall(config: &Config, snapshot: &Snapshot) {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, flag, source })
+/// The sockets that were handed over, else one of our own.
+async fn bind(given: Vec<TcpListener>, address: SocketAddr, flag: &'static str) -> Result<Vec<TcpListener>, AppError> {
+    if !given.is_empty() {
+        return Ok(given);
+    }
+    let own = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, flag, source })?;
+    Ok(vec![own])
 }

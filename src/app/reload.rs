@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{Folders, compile, files, put_on_record};
+use super::{Folders, compile, files, put_on_record, service};
 use crate::{site::Site, wire::Causes};
 
 /// A change is taken up once it has stood still for one look.
@@ -49,7 +49,9 @@ impl Reloader {
             let now = self.look();
             if now != self.applied && now == last {
                 self.applied.clone_from(&now);
+                service::reloading();
                 self.reload(&site).await;
+                service::ready();
             }
             last = now;
         }

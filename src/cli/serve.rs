@@ -49,8 +49,9 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         let upstream = config.upstream.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()).unwrap_or_default();
         let app = App::open(config).await.map_err(failed)?;
         let address = app.address().map_err(|error| Failed::Working(error.into()))?;
+        let admin = app.admin_address().map_err(|error| Failed::Working(error.into()))?;
         let policy = app.site().snapshot().policy.revision().0.short();
-        let (data, admin) = (app.site().config.data.display().to_string(), app.site().config.admin);
+        let data = app.site().config.data.display().to_string();
         info!(upstream, policy, data, %admin, "consentry stands at http://{address}/");
         if observe {
             warn!("observing: pages pass unchanged, tags included; nothing is held and nobody is asked");

@@ -17,6 +17,7 @@ mod passing;
 mod process;
 mod reload;
 mod reports;
+mod service;
 mod sheets;
 mod streams;
 mod vendors;
