@@ -127,15 +127,13 @@ impl Connection {
     /// The next frame; settings and pings are acknowledged on the way. `None` at the end of the connection, or
     /// when nothing comes for ten seconds.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
-        loop {
-            let frame = tokio::time::timeout(Duration::from_secs(10), self.read_frame()).await.ok().flatten()?;
-            match frame.kind {
-                SETTINGS if frame.flags & ACK == 0 => drop(self.send(SETTINGS, ACK, 0, &[]).await),
-                PING if frame.flags & ACK == 0 => drop(self.send(PING, ACK, 0, &frame.payload).await),
-                _ => {}
-            }
-            return Some(frame);
+        let frame = tokio::time::timeout(Duration::from_secs(10), self.read_frame()).await.ok().flatten()?;
+        match frame.kind {
+            SETTINGS if frame.flags & ACK == 0 => drop(self.send(SETTINGS, ACK, 0, &[]).await),
+            PING if frame.flags & ACK == 0 => drop(self.send(PING, ACK, 0, &frame.payload).await),
+            _ => {}
         }
+        Some(frame)
     }
 
     async fn read_frame(&mut self) -> Option<Frame> {

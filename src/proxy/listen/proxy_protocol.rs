@@ -110,7 +110,7 @@ mod tests {
 
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).expect("a short header").to_be_bytes();
-        [&v2::PROTOCOL_PREFIX[..], &[command, family], &length, rest].concat()
+        [v2::PROTOCOL_PREFIX, &[command, family], &length, rest].concat()
     }
 
     const FOUR: [u8; 12] = [203, 0, 113, 9, 10, 0, 0, 1, 0x0f, 0xa0, 0, 80];
