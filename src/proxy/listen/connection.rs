@@ -152,7 +152,7 @@ where
         });
         let connection = http2::builder(limits, &pace).serve_connection(TokioIo::new(transport), service);
         tokio::pin!(connection);
-        let mut closing = false;
+        let (mut closing, mut leaving) = (false, false);
         let ended = loop {
             tokio::select! {
                 ended = connection.as_mut() => break ended,
@@ -161,15 +161,18 @@ where
                     closing = true;
                 }
                 () = held.cut() => return,
-                over = pace.over() => {
+                over = pace.over(), if !leaving => {
                     debug!(?over, "a connection is given up");
                     if over != Over::Idle {
                         return;
                     }
                     connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(GOODBYE, connection).await;
-                    return;
+                    (closing, leaving) = (true, true);
                 }
+                // A request that was under way when the client was told to go is still answered.
+                () = tokio::time::sleep(GOODBYE), if leaving => if pace.is_empty() {
+                    return;
+                },
             }
         };
         if let Err(error) = ended {

@@ -78,7 +78,7 @@ impl Pace {
         loop {
             let last = self.began + Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
             let quiet = last.elapsed();
-            if self.streams.load(Ordering::Relaxed) == 0 && self.waiting.load(Ordering::Relaxed) == 0 && quiet >= self.idle_max {
+            if self.is_empty() && quiet >= self.idle_max {
                 return Over::Idle;
             }
             if self.waiting.load(Ordering::Relaxed) > 0 && quiet >= self.write_idle_max {
@@ -92,6 +92,11 @@ impl Pace {
                 () = self.abused.notified() => return Over::Resets,
             }
         }
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0 && self.waiting.load(Ordering::Relaxed) == 0
     }
 
     fn now_ms(&self) -> u64 {
