@@ -6,6 +6,7 @@ mod files;
 mod keys;
 mod live;
 mod reload;
+mod service;
 mod source;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -25,7 +26,7 @@ use crate::{
     policy::Sources,
     proxy::{
         hosts::Hosts,
-        listen,
+        listen::{self, Socket},
         secure::{self, Secure},
         upstream::{UpstreamFault, Upstreams},
     },
@@ -66,6 +67,9 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// Sockets that a service manager opened cannot be used.
+    #[error("the sockets that were handed over (LISTEN_FDS) cannot be used")]
+    Sockets(#[source] std::io::Error),
     /// The consent log cannot be opened or written.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -102,9 +106,10 @@ async fn put_on_record(log: &ConsentLog, snapshot: &Snapshot) -> Result<(), LogE
 /// A gate that is ready to run: everything was checked, every port is open.
 pub struct App {
     live: Live,
-    listener: TcpListener,
-    tls: Option<(Tls, TcpListener)>,
-    admin: TcpListener,
+    /// One at least of each.
+    front: Vec<TcpListener>,
+    tls: Option<(Tls, Vec<TcpListener>)>,
+    admin: Vec<TcpListener>,
     reloader: Reloader,
 }
 
@@ -137,12 +142,17 @@ impl App {
 
         let tls = open_tls(&config)?;
 
-        let listener = bind(config.listen, "listen").await?;
+        let given = service::Given::take(tls.is_some()).map_err(AppError::Sockets)?;
+        if !given.https.is_empty() && tls.is_none() {
+            let without_tls = std::io::Error::new(std::io::ErrorKind::InvalidInput, "one is for https, and there is no [tls]");
+            return Err(AppError::Sockets(without_tls));
+        }
+        let front = bind(given.http, config.listen, "listen").await?;
         let tls = match tls {
-            Some((tls, listen)) => Some((tls, bind(listen, "listen").await?)),
+            Some((tls, listen)) => Some((tls, bind(given.https, listen, "listen").await?)),
             None => None,
         };
-        let admin = bind(config.admin, "admin").await?;
+        let admin = bind(given.admin, config.admin, "admin").await?;
         let options = Options {
             queue_max: config.limits.log_queue as usize,
             reserve_bytes: config.limits.log_reserve_bytes,
@@ -158,7 +168,7 @@ impl App {
             }
         }
         let live = Live::open(config, keys, log, snapshots)?;
-        Ok(Self { live, listener, tls, admin, reloader })
+        Ok(Self { live, front, tls, admin, reloader })
     }
 
     /// The sites, for who wants to see what their pages carry.
@@ -178,17 +188,17 @@ impl App {
 
     /// Where visitors come in: the port is known once it is open.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.front[0].local_addr()
     }
 
     /// Where visitors come in by TLS, with `[tls]`.
     pub fn tls_address(&self) -> Option<std::io::Result<SocketAddr>> {
-        self.tls.as_ref().map(|(_, listener)| listener.local_addr())
+        self.tls.as_ref().map(|(_, listeners)| listeners[0].local_addr())
     }
 
     /// Where health and reports are told.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
-        self.admin.local_addr()
+        self.admin[0].local_addr()
     }
 
     /// Runs until `stopped` resolves, then drains and closes the log.
@@ -198,20 +208,24 @@ impl App {
         let log = Arc::clone(&self.live.shared.log);
         let hosts = Arc::clone(&self.live.hosts);
         let secure =
-            self.tls.as_ref().map(|(tls, listener)| Secure::new(tls.clone(), listener, &self.live.config.trusted_proxies));
-        let handle = move |req: Request<_>, peer| {
+            self.tls.as_ref().map(|(tls, listeners)| Secure::new(tls.clone(), &listeners[0], &self.live.config.trusted_proxies));
+        let mut sockets: Vec<Socket> = self.front.into_iter().map(Socket::plain).collect();
+        let certificates = self.tls.map(|(tls, listeners)| {
+            sockets.extend(listeners.into_iter().map(|listener| Socket { listener, tls: Some(tls.server_config()) }));
+            tls
+        });
+        let front = listen::serve(sockets, listen::Setting::of(&self.live.config), stopping.clone(), move |req, peer| {
             let (hosts, secure) = (Arc::clone(&hosts), secure.clone());
             async move { secure::around(secure.as_ref(), req, peer, |req| hosts.handle(req, peer)).await }
-        };
-        let front = listen::serve(self.listener, &limits, stopping.clone(), handle.clone());
-        let encrypted = async {
-            if let Some((tls, listener)) = self.tls {
-                let front = listen::serve_over(listener, Some(tls.server_config()), &limits, stopping.clone(), handle);
-                tokio::join!(front, tls.run(stopping.clone()));
+        });
+        let renewal = async {
+            if let Some(tls) = certificates {
+                tls.run(stopping.clone()).await;
             }
         };
         let health = admin::Health::new(Arc::clone(&self.live.sites));
-        let admin = listen::serve(self.admin, &limits, stopping.clone(), move |req: Request<_>, _| {
+        let admin = self.admin.into_iter().map(Socket::plain).collect();
+        let admin = listen::serve(admin, listen::Setting::direct(&limits), stopping.clone(), move |req: Request<_>, _| {
             let health = health.clone();
             async move { health.answer(&req) }
         });
@@ -219,9 +233,15 @@ impl App {
         let stop = async {
             stopped.await;
             info!("stopping: requests under way may end");
+            service::stopping();
             let _ = stop.send(true);
         };
-        tokio::join!(front, encrypted, admin, reload, stop);
+        service::ready();
+        let running = async { tokio::join!(front, renewal, admin, reload, stop) };
+        tokio::select! {
+            _ = running => {}
+            () = service::watchdog() => {}
+        }
         log.close().await;
         Ok(())
     }
@@ -258,6 +278,11 @@ fn distinct(snapshots: &[Arc<Snapshot>]) -> Vec<&Arc<Snapshot>> {
     each
 }
 
-async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, flag, source })
+/// The sockets that were handed over, else one of our own.
+async fn bind(given: Vec<TcpListener>, address: SocketAddr, flag: &'static str) -> Result<Vec<TcpListener>, AppError> {
+    if !given.is_empty() {
+        return Ok(given);
+    }
+    let own = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, flag, source })?;
+    Ok(vec![own])
 }

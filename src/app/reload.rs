@@ -17,7 +17,7 @@ use super::{
     Compiled, Compiler, ConfigSource, distinct,
     files::{self, Look},
     live::Live,
-    put_on_record,
+    put_on_record, service,
 };
 use crate::{
     config::{Config, Fault, Limits},
@@ -72,8 +72,9 @@ impl Reloader {
                 if asked {
                     self.compiler.lock().unwrap_or_else(PoisonError::into_inner).forget();
                 }
-                // A service manager is told here that a reload is under way, and behind it that it is over.
+                service::reloading();
                 self.reload(&mut live, asked).await;
+                service::ready();
             }
             last = now;
         }

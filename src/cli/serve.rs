@@ -52,9 +52,10 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         // Before the long part of the start: a process that does not listen yet is ended by this signal.
         let hang_up = signal(SignalKind::hangup()).expect("the runtime that listens for signals runs");
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        let (data, admin) = (config.data.display().to_string(), config.admin);
+        let data = config.data.display().to_string();
         let app = App::open_from(source, config).await.map_err(failed)?;
         let address = app.address().map_err(|error| Failed::Working(error.into()))?;
+        let admin = app.admin_address().map_err(|error| Failed::Working(error.into()))?;
         for site in app.sites().all().iter() {
             let upstream: Vec<&str> = site.config.upstreams.iter().map(|url| url.as_str().trim_end_matches('/')).collect();
             let policy = site.snapshot().policy.revision().0.short();

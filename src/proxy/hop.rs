@@ -69,6 +69,17 @@ pub(super) fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     other.then(|| protocol.clone())
 }
 
+/// Whether an answer with status 101 changes to a protocol that was asked for (RFC 9110, 15.2.2).
+pub(super) fn agrees(answer: &HeaderMap, asked: &HeaderValue) -> bool {
+    let names = |value: &HeaderValue| -> Vec<String> {
+        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+    };
+    let asked = names(asked);
+    let chosen: Vec<String> = answer.get_all(header::UPGRADE).iter().flat_map(names).collect();
+    !chosen.is_empty() && chosen.iter().all(|name| asked.contains(name))
+}
+
 /// Puts the upgrade back after [`strip`].
 pub(super) fn ask_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

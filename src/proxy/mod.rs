@@ -17,6 +17,7 @@ pub mod pipeline;
 mod plan;
 pub mod progress;
 pub mod secure;
+mod silence;
 mod tunnel;
 pub mod upstream;
 mod worker;

@@ -11,10 +11,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
-use hyper::{
-    body::{Body as _, Incoming},
-    upgrade::OnUpgrade,
-};
+use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
 use tracing::{debug, error, warn};
 use url::Url;
@@ -23,11 +20,12 @@ use super::{
     answers::{self, Looked, Suspects},
     asked::Asked,
     contain, heads, hop,
+    listen::Held,
     observe::{self, Observed},
     page, paths, peek,
     plan::{self, Kind, Plan},
     progress::Progress,
-    tunnel,
+    tunnel::Tunnel,
     upstream::{Upstream, Upstreams},
     worker,
 };
@@ -158,15 +156,16 @@ impl Pipeline {
         }
         // Another protocol begins with a request that has no body; one that has is an ordinary request.
         let protocol = hop::wanted_upgrade(req.headers()).filter(|_| req.body().is_end_stream());
-        let upgrade = protocol.map(|protocol| (protocol, hyper::upgrade::on(&mut req)));
+        let place = req.extensions_mut().remove::<Held>();
+        let upgrade = protocol.zip(place).map(|(protocol, place)| (protocol, hyper::upgrade::on(&mut req), place));
         let (head, body) = req.into_parts();
         let mut prepared = self.prepare(&ctx, head, peer)?;
         if let Some(rules) = paths::held(&ctx, &prepared) {
             let body = body.map_err(BodyError::from).boxed_unsync();
             return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
         }
-        if let Some((protocol, visitor)) = upgrade {
-            return self.change_protocol(&ctx, prepared, protocol, visitor).await;
+        if let Some((protocol, visitor, place)) = upgrade {
+            return self.change_protocol(&ctx, prepared, protocol, Tunnel { visitor, place }).await;
         }
         let (body, progress) = Progress::watch(body, Limits::seconds(self.site.shared.limits.body_idle_s));
         let sent = self.upstreams.send(body, &progress, |upstream| self.outgoing(&ctx, &prepared.head, upstream)).await;
@@ -196,7 +195,11 @@ impl Pipeline {
         head.version = Version::HTTP_11;
 
         hop::strip(&mut head.headers);
+        // The gate has answered it (HTTP/1.1), or the client goes on after a while.
         head.headers.remove(header::EXPECT);
+        // Fields after a body would be new ground for smuggling and no site reads them: without their names in the
+        // head they are not sent on (RFC 9110, 6.5.1).
+        head.headers.remove(header::TRAILER);
         ctx.front.forward(&mut head.headers, peer.ip());
         head.headers.append(CDN_LOOP, self.mark.clone());
         let cut = heads::withhold(ctx, treatment, &mut head.headers);
@@ -282,15 +285,19 @@ impl Pipeline {
         ctx: &Ctx,
         mut prepared: Prepared,
         protocol: HeaderValue,
-        visitor: OnUpgrade,
+        tunnel: Tunnel,
     ) -> Result<Response<Body>, Failure> {
-        hop::ask_upgrade(&mut prepared.head.headers, protocol);
+        hop::ask_upgrade(&mut prepared.head.headers, protocol.clone());
         let sent = self.upstreams.send_upgrade(|upstream| self.outgoing(ctx, &prepared.head, upstream)).await;
         let (mut resp, upstream) = sent?;
         prepared.sides = sides(ctx, upstream);
-        if !tunnel::join(visitor, &mut resp) {
+        if resp.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.filter(ctx, prepared, resp).await;
         }
+        if !hop::agrees(resp.headers(), &protocol) {
+            return Err(Failure::Unreadable("the upstream changes to a protocol that nobody asked for".to_owned()));
+        }
+        tunnel.join(&mut resp, Limits::seconds(self.site.shared.limits.tunnel_idle_s));
         let mut changed = Response::new(wire::empty());
         *changed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *changed.headers_mut() = resp.headers().clone();
@@ -303,6 +310,9 @@ impl Pipeline {
     /// Everything that changes in an answer's head, then the plan for its body.
     async fn filter(&self, ctx: &Ctx, prepared: Prepared, resp: Response<Incoming>) -> Result<Response<Body>, Failure> {
         let (mut head, body) = resp.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::Unreadable("the upstream changes the protocol and nobody asked it to".to_owned()));
+        }
         if !framed_plainly(&head.headers) {
             return Err(Failure::Unreadable("the upstream's Transfer-Encoding is anything but chunked".to_owned()));
         }

@@ -22,7 +22,7 @@ use tokio_rustls::{
 };
 
 /// A process of ours, ended by its id when the test ends.
-struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -32,12 +32,12 @@ impl Drop for Process {
 }
 
 /// A port that was free a moment ago.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     StdListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 /// Starts the binary and waits until `ready` takes connections.
-async fn start(args: &[&str], dir: &Path, roots: Option<&Path>, ready: SocketAddr) -> Process {
+pub(crate) async fn start(args: &[&str], dir: &Path, roots: Option<&Path>, ready: SocketAddr) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_consentry"));
     command.args(args).current_dir(dir).stdout(Stdio::null()).stderr(Stdio::null());
     if let Some(roots) = roots {
@@ -52,7 +52,7 @@ async fn start(args: &[&str], dir: &Path, roots: Option<&Path>, ready: SocketAdd
     process
 }
 
-async fn get(address: SocketAddr, host: &str, path: &str) -> String {
+pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     let ask = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: text/html\r\nconnection: close\r\n\r\n");
     stream.write_all(ask.as_bytes()).await.expect("sent");

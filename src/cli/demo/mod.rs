@@ -92,15 +92,15 @@ async fn play(args: Args) -> Result<(), Failed> {
     told(gate, world_address, &data).map_err(|error| Failed::Working(error.into()))?;
 
     let (stop, stopping) = watch::channel(false);
-    let limits = Limits { drain_s: 1, ..Limits::default() };
-    let shop = listen::serve(shop, &limits, stopping.clone(), {
+    let setting = listen::Setting::direct(&Limits { drain_s: 1, ..Limits::default() });
+    let shop = listen::serve(vec![listen::Socket::plain(shop)], setting.clone(), stopping.clone(), {
         let played = Arc::clone(&played);
         move |req, _| {
             let played = Arc::clone(&played);
             async move { shop::answer(&req, &played) }
         }
     });
-    let world = listen::serve(world, &limits, stopping, {
+    let world = listen::serve(vec![listen::Socket::plain(world)], setting, stopping, {
         let board = Arc::clone(&board);
         move |req, _| {
             let (played, board) = (Arc::clone(&played), Arc::clone(&board));

@@ -23,6 +23,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Proxies in front whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections from those begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// TLS towards visitors; `None`: plain HTTP only.
     pub tls: Option<TlsConfig>,
     /// The sites behind: one that answers to every name, or several with names of their own. Never empty.
@@ -71,6 +73,28 @@ limits! {
     head_lines: 200 in 50..=2_000;
     /// Seconds for a request's head to come in, and for an idle connection to stay open.
     head_s: 30 in 1..=3_600;
+    /// Seconds for a connection's PROXY header, and for its TLS handshake.
+    handshake_s: 10 in 1..=300;
+    /// Seconds that a visitor may leave an answer unread.
+    write_idle_s: 60 in 1..=3_600;
+    /// Seconds in which a tunnel (WebSocket) has to carry something, in one direction or the other.
+    tunnel_idle_s: 3_600 in 1..=86_400;
+    /// Requests at a time on one connection of HTTP/2.
+    http2_streams: 128 in 1..=10_000;
+    /// Bytes of an upload under way in one request of HTTP/2.
+    http2_stream_window_bytes: 262_144 in 65_535..=16_777_216;
+    /// Bytes of all uploads under way on one connection of HTTP/2.
+    http2_connection_window_bytes: 1_048_576 in 65_535..=67_108_864;
+    /// Bytes of an answer that wait in one stream of HTTP/2, beside the piece that was read last.
+    http2_send_bytes: 65_536 in 16_384..=16_777_216;
+    /// Requests of HTTP/2 that are taken back within a second; beyond, and if that is most of them, the connection ends.
+    http2_resets: 200 in 10..=1_000_000;
+    /// Faulty requests on one connection of HTTP/2.
+    http2_faults: 100 in 1..=100_000;
+    /// Seconds between two pings on a connection of HTTP/2, and for each to be answered.
+    http2_ping_s: 30 in 1..=3_600;
+    /// Seconds that a connection of HTTP/2 without a request stays open.
+    http2_idle_s: 120 in 1..=3_600;
     /// Seconds between two pieces of a request's body.
     body_idle_s: 60 in 1..=3_600;
     /// Seconds for a connection to the upstream, TLS included.
@@ -130,6 +154,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             sites: vec![SiteConfig::default()],
             tls: None,
             data: PathBuf::from("consentry-data"),
@@ -190,6 +215,12 @@ fn read_server(root: &mut Section<'_>, config: &mut Config) {
             None => section.fault(at.offset, format!("`{}` is no network", at.value), "write \"10.0.0.0/8\" or one address"),
         }
     }
+    if let Some(at) = section.boolean("proxy_protocol") {
+        config.proxy_protocol = at.value;
+        if at.value && config.trusted_proxies.is_empty() {
+            section.fault(at.offset, "nobody may send the PROXY header", "name the proxies in trusted_proxies");
+        }
+    }
     section.finish();
 }
 
@@ -240,6 +271,7 @@ data = "d"
 listen = "[::]:80"
 admin = "127.0.0.1:9"
 trusted_proxies = ["10.0.0.0/8", "::1"]
+proxy_protocol = true
 [upstream]
 url = "https://a.site"
 host = "visitor"
@@ -258,6 +290,7 @@ decisions_per_minute = 0
         assert!(faults.is_empty(), "{faults:?}");
         assert_eq!(warnings.len(), 1, "a ring that is off is told: {warnings:?}");
         assert_eq!(config.trusted_proxies.len(), 2);
+        assert!(config.proxy_protocol);
         let [site] = config.sites.as_slice() else { panic!("one site: {:?}", config.sites) };
         assert!(site.hosts.is_empty(), "it answers to every name");
         assert_eq!((site.containment, site.upstream_host), (Containment::Enforce, UpstreamHost::Visitor));

@@ -1,54 +1,124 @@
-//! The accept loop: a permit before every accept, a back-off after a failed one, HTTP/1.1 on each
-//! connection, and a drain with a deadline.
+//! The way in: accept loops that share one count of connections, and the drain when the gate stops.
+//! [`connection`] has what happens on one connection.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+mod connection;
+mod downgrade;
+mod drain;
+mod http2;
+mod pace;
+mod proxy_protocol;
+mod transport;
+mod write_idle;
+
+use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
+use ipnet::IpNet;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::{Semaphore, watch},
+    task::JoinSet,
 };
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
-use tracing::{debug, warn};
+use tokio_rustls::rustls::ServerConfig;
+use tracing::warn;
 
-use crate::{config::Limits, site::Peer, tls::Tls, wire::Body};
+pub(crate) use drain::Held;
+
+use crate::{
+    config::{Config, Limits},
+    site::Peer,
+    wire::Body,
+};
+use connection::Server;
+use drain::Phase;
 
 /// After an accept that failed (out of file descriptors, say) the loop waits this long, doubling.
 const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
-/// Answers every request on `listener` with `handle` until `stop` turns true; then lets requests
-/// under way end, for at most `limits.drain_s`.
-pub async fn serve<H, F>(listener: TcpListener, limits: &Limits, stop: watch::Receiver<bool>, handle: H)
+/// What was cut at the end of a drain gets this long to go.
+const GOING: Duration = Duration::from_secs(1);
+
+/// A listening socket.
+pub struct Socket {
+    /// Bound already.
+    pub listener: TcpListener,
+    /// With it, every connection begins with a TLS handshake; ALPN chooses the protocol.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl Socket {
+    /// One without TLS.
+    pub fn plain(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
+/// What listening is bounded by.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Every bound by name.
+    pub limits: Limits,
+    /// Proxies whose connections begin with a PROXY header; empty where nobody's do.
+    pub proxies: Vec<IpNet>,
+}
+
+impl Setting {
+    /// For visitors: `[server] proxy_protocol` says whether trusted proxies send the header.
+    pub fn of(config: &Config) -> Self {
+        let proxies = if config.proxy_protocol { config.trusted_proxies.clone() } else { Vec::new() };
+        Self { limits: config.limits.clone(), proxies }
+    }
+
+    /// For a listener of this machine, such as that of health: nobody stands in front.
+    pub fn direct(limits: &Limits) -> Self {
+        Self { limits: limits.clone(), proxies: Vec::new() }
+    }
+}
+
+/// Answers every request on `sockets` with `handle` until `stop` turns true; then lets requests and
+/// tunnels under way end, for at most `[limits] drain_s`, and cuts what is left.
+pub async fn serve<H, F>(sockets: Vec<Socket>, setting: Setting, mut stop: watch::Receiver<bool>, handle: H)
 where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    serve_over(listener, None, limits, stop, handle).await;
+    let (most, drain_s) = (setting.limits.connections as usize, setting.limits.drain_s);
+    let permits = Arc::new(Semaphore::new(most));
+    let (phase, phases) = watch::channel(Phase::Open);
+    let server = Arc::new(Server::new(setting, handle));
+    let mut loops = JoinSet::new();
+    for socket in sockets {
+        loops.spawn(accept(socket, Arc::clone(&server), Arc::clone(&permits), phases.clone()));
+    }
+    // A sender that is gone means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+    let _ = phase.send(Phase::Draining);
+    // Each loop ends at once and closes its socket.
+    while loops.join_next().await.is_some() {}
+    let all = u32::try_from(most).unwrap_or(u32::MAX);
+    if tokio::time::timeout(Limits::seconds(drain_s), permits.acquire_many(all)).await.is_err() {
+        warn!(seconds = drain_s, "connections that were still open at the end of the drain are cut ([limits] drain_s)");
+        let _ = phase.send(Phase::Cut);
+        let _ = tokio::time::timeout(GOING, permits.acquire_many(all)).await;
+    }
 }
 
-/// Likewise; with `tls` every connection begins with a handshake.
-pub async fn serve_over<H, F>(
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    limits: &Limits,
-    mut stop: watch::Receiver<bool>,
-    handle: H,
-) where
+async fn accept<H, F>(socket: Socket, server: Arc<Server<H>>, permits: Arc<Semaphore>, mut phases: watch::Receiver<Phase>)
+where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let most = limits.connections as usize;
-    let permits = Arc::new(Semaphore::new(most));
     let mut back_off = *BACK_OFF.start();
-    let server = server(limits);
     loop {
-        let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stopping(&mut stop) => break,
+        let accepted = async {
+            // Before the accept: beyond the bound, visitors wait in the system's queue.
+            let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
+            (permit, socket.listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = phases.wait_for(|phase| *phase > Phase::Open) => return,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -60,76 +130,8 @@ pub async fn serve_over<H, F>(
             }
         };
         back_off = *BACK_OFF.start();
-        // Best effort: a socket without it works, only slower.
-        let _ = stream.set_nodelay(true);
-        let peer = Peer { address, tls: tls.is_some() };
-        let (server, stop, handle) = (server.clone(), stop.clone(), handle.clone());
-        match tls.clone().map(TlsAcceptor::from) {
-            None => tokio::spawn(async move {
-                connection(server, stream, peer, stop, handle).await;
-                drop(permit);
-            }),
-            Some(acceptor) => {
-                let handshake_max = Limits::seconds(limits.head_s);
-                tokio::spawn(async move {
-                    let opened = tokio::time::timeout(handshake_max, acceptor.accept(stream)).await;
-                    if let Ok(Ok(stream)) = opened
-                        && !Tls::is_alpn_challenge(stream.get_ref().1)
-                    {
-                        connection(server, stream, peer, stop, handle).await;
-                    }
-                    drop(permit);
-                })
-            }
-        };
-    }
-    drop(listener);
-    let all = u32::try_from(most).unwrap_or(u32::MAX);
-    // One permit was in the hand of this loop when it broke off, and has been dropped.
-    if tokio::time::timeout(Limits::seconds(limits.drain_s), permits.acquire_many(all)).await.is_err() {
-        warn!(seconds = limits.drain_s, "connections were still open at the end of the drain ([limits] drain_s)");
-    }
-}
-
-fn server(limits: &Limits) -> http1::Builder {
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(Limits::seconds(limits.head_s))
-        .max_buf_size(limits.head_bytes as usize)
-        .max_headers(limits.head_lines as usize);
-    server
-}
-
-/// Resolves once the gate is to stop; a sender that is gone means the same.
-async fn stopping(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn connection<S, H, F>(server: http1::Builder, stream: S, peer: Peer, mut stop: watch::Receiver<bool>, handle: H)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
-    let service = service_fn(move |req| {
-        let answer = handle(req, peer);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = stopping(&mut stop) => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a connection broke off");
+        let (server, tls) = (Arc::clone(&server), socket.tls.clone());
+        let held = Held::new(permit, phases.clone());
+        tokio::spawn(async move { server.connection(stream, address, tls, held).await });
     }
 }

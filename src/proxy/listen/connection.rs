@@ -1,0 +1,193 @@
+//! One connection: the PROXY header, the TLS handshake, which HTTP it speaks, and that until its end.
+
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Request, Response, StatusCode};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tracing::debug;
+
+use super::{
+    Setting, downgrade,
+    drain::Held,
+    http2,
+    pace::{Over, Pace},
+    proxy_protocol,
+    transport::{Raw, Rewound, Transport},
+    write_idle::WriteIdle,
+};
+use crate::{
+    config::Limits,
+    site::Peer,
+    wire::{self, Body},
+};
+
+/// The protocol of a certificate authority's own handshake (RFC 8737, 3): nothing follows it.
+const ALPN_CHALLENGE: &[u8] = b"acme-tls/1";
+
+/// A connection that was told to go gets this long to do so.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// The HTTP that a connection speaks.
+enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// What all connections of some listeners share.
+pub(super) struct Server<H> {
+    setting: Setting,
+    http1: http1::Builder,
+    handle: H,
+}
+
+impl<H, F> Server<H>
+where
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    pub(super) fn new(setting: Setting, handle: H) -> Self {
+        let limits = &setting.limits;
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(Limits::seconds(limits.head_s))
+            .max_buf_size(limits.head_bytes as usize)
+            .max_headers(limits.head_lines as usize);
+        Self { setting, http1, handle }
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn connection(&self, tcp: TcpStream, address: SocketAddr, tls: Option<Arc<ServerConfig>>, held: Held) {
+        // Best effort: a socket without it works, only slower.
+        let _ = tcp.set_nodelay(true);
+        let raw = Rewound::new(WriteIdle::new(tcp, Limits::seconds(self.setting.limits.write_idle_s)));
+        let opened = tokio::select! {
+            opened = self.open(raw, address, tls) => opened,
+            // Nothing was asked yet.
+            () = held.draining() => return,
+        };
+        match opened {
+            Ok(Some((transport, Spoken::Http1, peer))) => self.http1(transport, peer, held).await,
+            Ok(Some((transport, Spoken::Http2, peer))) => self.http2(transport, peer, held).await,
+            Ok(None) => {}
+            Err(error) => debug!(%error, "a connection ended before its first request"),
+        }
+    }
+
+    /// Everything before the first request; `None` where none will come.
+    async fn open(
+        &self,
+        mut raw: Raw,
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> io::Result<Option<(Transport, Spoken, Peer)>> {
+        let limits = &self.setting.limits;
+        let mut peer = Peer { address, tls: tls.is_some() };
+        if self.setting.proxies.iter().any(|network| network.contains(&peer.ip())) {
+            let proxied = within(limits.handshake_s, proxy_protocol::read(&mut raw)).await?;
+            peer.address = proxied.address.unwrap_or(address);
+            peer.tls |= proxied.tls;
+        }
+        let Some(config) = tls else {
+            let http2 = within(limits.head_s, raw.begins_http2()).await?;
+            let spoken = if http2 { Spoken::Http2 } else { Spoken::Http1 };
+            return Ok(Some((Transport::Plain(raw), spoken, peer)));
+        };
+        let mut tls = within(limits.handshake_s, TlsAcceptor::from(config).accept(raw)).await?;
+        let spoken = match tls.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Spoken::Http2,
+            Some(ALPN_CHALLENGE) => {
+                let _ = tls.shutdown().await;
+                return Ok(None);
+            }
+            _ => Spoken::Http1,
+        };
+        Ok(Some((Transport::Tls(Box::new(tls)), spoken, peer)))
+    }
+
+    async fn http1(&self, transport: Transport, peer: Peer, held: Held) {
+        let (handle, place) = (self.handle.clone(), held.clone());
+        let service = service_fn(move |mut req: Request<Incoming>| {
+            req.extensions_mut().insert(place.clone());
+            // In a box of its own: an idle connection keeps room for this future.
+            let answer = Box::pin(handle(req, peer));
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        // `Strict::new(transport)` goes here.
+        let connection = self.http1.serve_connection(TokioIo::new(transport), service).with_upgrades();
+        tokio::pin!(connection);
+        let mut closing = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = held.draining(), if !closing => {
+                    connection.as_mut().graceful_shutdown();
+                    closing = true;
+                }
+                () = held.cut() => return,
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection broke off");
+        }
+    }
+
+    async fn http2(&self, transport: Transport, peer: Peer, held: Held) {
+        let limits = &self.setting.limits;
+        let pace = Pace::new(limits);
+        let (handle, lines_max) = (self.handle.clone(), limits.head_lines as usize);
+        let service = service_fn(move |mut req: Request<Incoming>| {
+            let handle = handle.clone();
+            async move {
+                let (stream, method) = (http2::stream(), req.method().clone());
+                let resp = match downgrade::request(&mut req, lines_max) {
+                    Ok(()) => Box::pin(handle(req, peer)).await,
+                    Err(status) => refusal(status),
+                };
+                Ok::<_, Infallible>(downgrade::response(&method, resp).map(|body| stream.watch(body)))
+            }
+        });
+        let connection = http2::builder(limits, &pace).serve_connection(TokioIo::new(transport), service);
+        tokio::pin!(connection);
+        let (mut closing, mut leaving) = (false, false);
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = held.draining(), if !closing => {
+                    connection.as_mut().graceful_shutdown();
+                    closing = true;
+                }
+                () = held.cut() => return,
+                over = pace.over(), if !leaving => {
+                    debug!(?over, "a connection is given up");
+                    if over != Over::Idle {
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    (closing, leaving) = (true, true);
+                }
+                // A request that was under way when the client was told to go is still answered.
+                () = tokio::time::sleep(GOODBYE), if leaving => if pace.is_empty() {
+                    return;
+                },
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection broke off");
+        }
+    }
+}
+
+/// An answer without a page, for a request that no browser sends.
+fn refusal(status: StatusCode) -> Response<Body> {
+    let mut resp = Response::new(wire::empty());
+    *resp.status_mut() = status;
+    resp
+}
+
+async fn within<T>(seconds: u64, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(Limits::seconds(seconds), step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
