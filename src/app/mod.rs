@@ -22,7 +22,7 @@ use crate::{
     notice::{Notices, TemplateSources},
     policy::{Policy, Sources},
     proxy::{
-        listen,
+        listen::{self, clients::Clients},
         pipeline::Pipeline,
         upstream::{Upstream, UpstreamFault},
     },
@@ -178,12 +178,13 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let limits = self.site.config.limits.clone();
         let pipeline = Arc::clone(&self.pipeline);
-        let front = listen::serve(self.listener, &limits, stopping.clone(), move |req, peer| {
+        let clients = Clients::of_visitors(limits.connections_per_client, &self.site.config.trusted_proxies);
+        let front = listen::serve(self.listener, &limits, clients.clone(), stopping.clone(), move |req, peer| {
             let pipeline = Arc::clone(&pipeline);
             async move { pipeline.handle(req, peer).await }
         });
         let health = admin::Health::new(Arc::clone(&self.site));
-        let admin = listen::serve(self.admin, &limits, stopping.clone(), move |req: Request<_>, _| {
+        let admin = listen::serve(self.admin, &limits, clients, stopping.clone(), move |req: Request<_>, _| {
             let health = health.clone();
             async move { health.answer(&req) }
         });

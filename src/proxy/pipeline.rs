@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
 use hyper::{
     body::{Body as _, Incoming},
@@ -22,18 +22,18 @@ use url::Url;
 use super::{
     answers::{self, Looked, Suspects},
     asked::Asked,
-    contain, heads, hop,
+    contain, heads, hop, methods,
     observe::{self, Observed},
     page, paths, peek,
     plan::{self, Kind, Plan},
-    progress::Progress,
+    progress::{self, Pace, Progress},
     tunnel,
     upstream::Upstream,
     worker,
 };
 use crate::{
     asset::Asset,
-    config::{Limits, UpstreamHost},
+    config::UpstreamHost,
     endpoint,
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
@@ -122,11 +122,11 @@ impl Pipeline {
     }
 
     async fn answer(&self, mut req: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Failure> {
-        if req.method() == Method::CONNECT {
-            return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
+        if let Some(answer) = methods::own(&req)? {
+            return Ok(answer);
         }
-        if !framed_plainly(req.headers()) {
-            return Err(Failure::BadRequest("Transfer-Encoding is anything but chunked"));
+        if !hop::framed_plainly(req.headers()) {
+            return Err(Failure::BadRequest("the length of the body is not plain"));
         }
         let front = Front::of(&req, peer, &self.site.config.trusted_proxies)?;
         self.tell_of_proxy(&front, req.headers(), peer);
@@ -147,8 +147,9 @@ impl Pipeline {
         if let Some((protocol, visitor)) = upgrade {
             return self.change_protocol(&ctx, prepared, protocol, visitor).await;
         }
-        let (body, progress) = Progress::watch(body, Limits::seconds(self.site.config.limits.body_idle_s));
-        let resp = self.upstream.send(Request::from_parts(forwarded(&prepared.head), body), &progress).await?;
+        let (body, progress) = Progress::watch(body, Pace::of(&self.site.config.limits));
+        let answer = self.upstream.send(Request::from_parts(forwarded(&prepared.head), body), &progress).await;
+        let resp = answer.map_err(|failure| progress.blame(failure))?;
         self.filter(&ctx, prepared, resp).await
     }
 
@@ -175,6 +176,7 @@ impl Pipeline {
         head.version = Version::HTTP_11;
 
         hop::strip(&mut head.headers);
+        hop::strip_lookalikes(&mut head.headers);
         head.headers.remove(header::EXPECT);
         ctx.front.forward(&mut head.headers, peer.ip());
         head.headers.append(CDN_LOOP, self.mark.clone());
@@ -274,8 +276,12 @@ impl Pipeline {
     /// Everything that changes in an answer's head, then the plan for its body.
     async fn filter(&self, ctx: &Ctx, prepared: Prepared, resp: Response<Incoming>) -> Result<Response<Body>, Failure> {
         let (mut head, body) = resp.into_parts();
-        if !framed_plainly(&head.headers) {
-            return Err(Failure::Unreadable("the upstream's Transfer-Encoding is anything but chunked".to_owned()));
+        if !hop::framed_plainly(&head.headers) {
+            return Err(Failure::Unreadable("the upstream does not say plainly where its answer ends".to_owned()));
+        }
+        // Nobody asked for another protocol, or what asked was answered by another way.
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::Unreadable("the upstream changes the protocol without being asked to".to_owned()));
         }
         hop::strip(&mut head.headers);
         // Another service for the same name (RFC 7838) is the site behind itself: browsers would go round the gate.
@@ -289,7 +295,7 @@ impl Pipeline {
             }
             headers::localize_response(&mut head.headers, sides);
         }
-        let body = body.map_err(BodyError::from).boxed_unsync();
+        let body = progress::answer(body, &head.headers, &self.site.config.limits);
         match prepared.treatment {
             Treatment::Exempt => return Ok(Response::from_parts(head, body)),
             Treatment::Observe => {}
@@ -422,12 +428,6 @@ impl Pipeline {
 
 /// How much of a style sheet is waited for, to see whether it can stay as it is. Those of real sites are smaller.
 const SHEET_BYTES_MAX: usize = 1 << 20;
-
-/// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
-fn framed_plainly(headers: &HeaderMap) -> bool {
-    let named = headers.contains_key(header::TRANSFER_ENCODING);
-    !named || wire::single(headers, &header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-}
 
 /// The head of a body that has no type and is no page: no browser may take it for one after all.
 fn never_a_page(head: &mut HeaderMap) {

@@ -18,7 +18,7 @@ use tokio_rustls::{
 };
 use url::Url;
 
-use super::progress::Progress;
+use super::{interim::Interim, progress::Progress};
 use crate::{
     config::Limits,
     wire::{self, Body, BodyError, Failure},
@@ -33,6 +33,7 @@ pub struct Upstream {
     first_byte_max: Duration,
     head_bytes_max: usize,
     head_lines_max: usize,
+    interim_max: u64,
 }
 
 struct Address {
@@ -84,6 +85,7 @@ impl Upstream {
             first_byte_max: Limits::seconds(limits.upstream_first_byte_s),
             head_bytes_max: limits.head_bytes as usize,
             head_lines_max: limits.head_lines as usize,
+            interim_max: limits.upstream_interim_answers,
         })
     }
 
@@ -104,20 +106,25 @@ impl Upstream {
     }
 
     /// Sends a request that asks for another protocol, on a connection that never enters the pool.
-    pub async fn send_upgrade(&self, req: Request<Body>) -> Result<Response<Incoming>, Failure> {
+    pub async fn send_upgrade(&self, mut req: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let mut sender = self.connect().await?;
-        let answer = tokio::time::timeout(self.first_byte_max, sender.send_request(req)).await;
-        answer.map_err(|_| self.late())?.map_err(|error| self.broke(error.into()))
+        let interim = Interim::bound(&mut req, self.interim_max);
+        let answer = interim.until(tokio::time::timeout(self.first_byte_max, sender.send_request(req))).await;
+        answer.map_err(|many| self.broke(many.into()))?.map_err(|_| self.late())?.map_err(|error| self.broke(error.into()))
     }
 
     async fn exchange(
         &self,
         mut sender: SendRequest<Body>,
-        req: Request<Body>,
+        mut req: Request<Body>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, Failure> {
-        let answer = progress.within(self.first_byte_max, sender.send_request(req)).await;
-        let resp = answer.ok_or_else(|| self.late())?.map_err(|error| self.broke(error.into()))?;
+        let interim = Interim::bound(&mut req, self.interim_max);
+        let answer = interim.until(progress.within(self.first_byte_max, sender.send_request(req))).await;
+        let resp = answer
+            .map_err(|many| self.broke(many.into()))?
+            .ok_or_else(|| self.late())?
+            .map_err(|error| self.broke(error.into()))?;
         // Ready again only when both directions have ended; a body dropped halfway closes the
         // connection, and one that answered early with the request unread never becomes ready.
         let pool = Arc::clone(&self.idle);

@@ -24,7 +24,7 @@ use super::{Failed, serve};
 use crate::{
     app::{App, read_policies, read_templates},
     config::{Config, Limits},
-    proxy::listen,
+    proxy::listen::{self, clients::Clients},
     telemetry,
 };
 
@@ -94,14 +94,15 @@ async fn play(args: Args) -> Result<(), Failed> {
 
     let (stop, stopping) = watch::channel(false);
     let limits = Limits { drain_s: 1, ..Limits::default() };
-    let shop = listen::serve(shop, &limits, stopping.clone(), {
+    let everybody = Clients::of_visitors(0, &[]);
+    let shop = listen::serve(shop, &limits, everybody.clone(), stopping.clone(), {
         let played = Arc::clone(&played);
         move |req, _| {
             let played = Arc::clone(&played);
             async move { shop::answer(&req, &played) }
         }
     });
-    let world = listen::serve(world, &limits, stopping, {
+    let world = listen::serve(world, &limits, everybody, stopping, {
         let board = Arc::clone(&board);
         move |req, _| {
             let (played, board) = (Arc::clone(&played), Arc::clone(&board));

@@ -1,6 +1,10 @@
 //! The accept loop: a permit before every accept, a back-off after a failed one, HTTP/1.1 on each
 //! connection, and a drain with a deadline.
 
+pub mod clients;
+pub mod strict;
+mod write_idle;
+
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
@@ -12,14 +16,16 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+use self::{clients::Clients, strict::Strict, write_idle::WriteIdle};
 use crate::{config::Limits, site::Peer, wire::Body};
 
 /// After an accept that failed (out of file descriptors, say) the loop waits this long, doubling.
 const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
 /// Answers every request on `listener` with `handle` until `stop` turns true; then lets requests
-/// under way end, for at most `limits.drain_s`.
-pub async fn serve<H, F>(listener: TcpListener, limits: &Limits, mut stop: watch::Receiver<bool>, handle: H)
+/// under way end, for at most `limits.drain_s`. A client that has too many connections among `clients`
+/// gets no further one.
+pub async fn serve<H, F>(listener: TcpListener, limits: &Limits, clients: Clients, mut stop: watch::Receiver<bool>, handle: H)
 where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -44,10 +50,15 @@ where
             }
         };
         back_off = *BACK_OFF.start();
-        let connection = connection(server.clone(), stream, Peer { address, tls: false }, stop.clone(), handle.clone());
+        let Some(admission) = clients.admit(address.ip()) else {
+            debug!("a client has too many connections ([limits] connections_per_client)");
+            continue;
+        };
+        let peer = Peer { address, tls: false };
+        let connection = connection(server.clone(), limits.clone(), stream, peer, stop.clone(), handle.clone());
         tokio::spawn(async move {
             connection.await;
-            drop(permit);
+            drop((permit, admission));
         });
     }
     drop(listener);
@@ -58,12 +69,13 @@ where
     }
 }
 
+/// The bounds of a head, and its time, are [`Strict`]'s; hyper has room for what that lets through.
 fn server(limits: &Limits) -> http1::Builder {
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
-        .header_read_timeout(Limits::seconds(limits.head_s))
-        .max_buf_size(limits.head_bytes as usize)
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes as usize + 8_192)
         .max_headers(limits.head_lines as usize);
     server
 }
@@ -73,15 +85,23 @@ async fn stopping(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection<H, F>(server: http1::Builder, stream: TcpStream, peer: Peer, mut stop: watch::Receiver<bool>, handle: H)
-where
+async fn connection<H, F>(
+    server: http1::Builder,
+    limits: Limits,
+    stream: TcpStream,
+    peer: Peer,
+    mut stop: watch::Receiver<bool>,
+    handle: H,
+) where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     // Best effort: a socket without it works, only slower.
     let _ = stream.set_nodelay(true);
+    let (stream, strict) = Strict::new(WriteIdle::new(stream, Limits::seconds(limits.write_idle_s)), &limits);
     let service = service_fn(move |req| {
-        let answer = handle(req, peer);
+        let handle = handle.clone();
+        let answer = strict.clone().answer(move || handle(req, peer));
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
