@@ -6,6 +6,7 @@ mod contain;
 mod crawl;
 mod decision;
 mod documents;
+mod framing;
 mod harness;
 mod heads;
 mod house;

@@ -183,8 +183,8 @@ mod tests {
             ("3\r\nabc\r\n0\r\n\r\nGET", Some(13)),
             ("0003\r\nabc\r\n00\r\n\r\n", Some(17)),
             ("A\r\n0123456789\r\n0\r\n\r\n", Some(20)),
-            ("1;a=b\r\nx\r\n0;c\r\n\r\n", Some(18)),
-            ("0\r\nx: y\r\nz:\r\n\r\nGET", Some(17)),
+            ("1;a=b\r\nx\r\n0;c\r\n\r\n", Some(17)),
+            ("0\r\nx: y\r\nz:\r\n\r\nGET", Some(15)),
             ("3\r\nab", None),
             ("0\r\n", None),
         ] {
