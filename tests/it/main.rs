@@ -10,6 +10,7 @@ mod framing;
 mod harness;
 mod heads;
 mod house;
+mod misbehaving;
 mod pages;
 mod passing;
 mod process;

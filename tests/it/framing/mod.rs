@@ -2,7 +2,9 @@
 //! well-known proxies for comparison.
 
 mod clocks;
+mod oracle;
 mod peers;
+mod property;
 mod recorder;
 mod table;
 
