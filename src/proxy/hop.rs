@@ -101,6 +101,16 @@ fn is_among(name: &str, names: &[&str], prefixes: &[&str]) -> bool {
     names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Removes trailers that are no mere remark on the body: whoever merges trailers into the head would be
+/// told by them what no filter has seen (RFC 9110, 6.5.1).
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_lookalikes(trailers);
+    let names: Vec<HeaderName> = trailers.keys().filter(|name| is_protected(name) || HOP.contains(name)).cloned().collect();
+    for name in names {
+        trailers.remove(name);
+    }
+}
+
 /// Removes from a request what only looks like a header that it must not have.
 pub(super) fn strip_lookalikes(headers: &mut HeaderMap) {
     let is_lookalike = |name: &&HeaderName| {
@@ -120,8 +130,8 @@ pub(super) fn framed_plainly(headers: &HeaderMap) -> bool {
         return !coded
             || wire::single(headers, &header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
     }
-    let plain = wire::single(headers, &header::CONTENT_LENGTH).is_some_and(|length| length.bytes().all(|b| b.is_ascii_digit()));
-    plain && !coded
+    let length = wire::single(headers, &header::CONTENT_LENGTH).unwrap_or_default();
+    !coded && !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The protocol a request asks to change to, if it does (RFC 9110, 7.8). Not to another HTTP: inside
@@ -168,6 +178,53 @@ mod tests {
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "cookie", "x-forwarded-for"]);
+    }
+
+    #[test]
+    fn only_remarks_on_the_body_stand_behind_it() {
+        let mut trailers = HeaderMap::new();
+        for name in
+            ["x-checksum", "grpc-status", "cookie", "set-cookie", "content-length", "x-forwarded-for", "x_forwarded_for", "te"]
+        {
+            trailers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip_trailers(&mut trailers);
+        let mut left: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["grpc-status", "x-checksum"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_header_goes() {
+        let mut headers = HeaderMap::new();
+        for name in ["x_forwarded_for", "x-forwarded_proto", "transfer_encoding", "x_mine", "x-forwarded-for", "sec_gpc"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip_lookalikes(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-forwarded-for", "x_mine"]);
+    }
+
+    #[test]
+    fn a_body_ends_in_one_plain_way() {
+        for (lines, plain) in [
+            (&[][..], true),
+            (&[("content-length", "5")], true),
+            (&[("transfer-encoding", "chunked")], true),
+            (&[("content-length", "5"), ("content-length", "5")], false),
+            (&[("content-length", "5, 5")], false),
+            (&[("content-length", "+5")], false),
+            (&[("transfer-encoding", "gzip, chunked")], false),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], false),
+            (&[("transfer-encoding", "chunked"), ("content-length", "5")], false),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in lines {
+                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(framed_plainly(&map), plain, "{lines:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::silence::Silence;
+use super::{hop, silence::Silence};
 use crate::{
     config::Limits,
     wire::{Body, BodyError, Failure},
@@ -154,7 +154,8 @@ impl HttpBody for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                frame.trailers_mut().map(hop::strip_trailers);
                 self.progress.mark();
                 self.silence.end();
                 if self.is_behind(frame.data_ref().map_or(0, Bytes::len)) {
@@ -206,16 +207,17 @@ impl HttpBody for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        let Some(silence) = &mut self.silence else { return polled.map_err(BodyError::from) };
         let error: BodyError = match polled {
-            Poll::Ready(Some(Err(error))) => error.into(),
-            Poll::Ready(frame) => {
-                silence.end();
-                return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(Ok(mut frame))) => {
+                frame.trailers_mut().map(hop::strip_trailers);
+                self.silence.iter_mut().for_each(Silence::end);
+                return Poll::Ready(Some(Ok(frame)));
             }
-            Poll::Pending => match silence.poll_too_long(cx) {
-                Poll::Ready(()) => "it fell silent ([limits] upstream_body_idle_s)".into(),
-                Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(Err(error))) => error.into(),
+            Poll::Pending => match self.silence.as_mut().map(|silence| silence.poll_too_long(cx)) {
+                Some(Poll::Ready(())) => "it fell silent ([limits] upstream_body_idle_s)".into(),
+                _ => return Poll::Pending,
             },
         };
         warn!("the upstream left an answer unfinished, and so is what the visitor got: {error}");

@@ -33,7 +33,7 @@ where
     let most = limits.connections as usize;
     let permits = Arc::new(Semaphore::new(most));
     let mut back_off = *BACK_OFF.start();
-    let server = server(limits);
+    let (server, limits) = (server(limits), Arc::new(limits.clone()));
     loop {
         let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
         let accepted = tokio::select! {
@@ -55,7 +55,7 @@ where
             continue;
         };
         let peer = Peer { address, tls: false };
-        let connection = connection(server.clone(), limits.clone(), stream, peer, stop.clone(), handle.clone());
+        let connection = connection(server.clone(), Arc::clone(&limits), stream, peer, stop.clone(), handle.clone());
         tokio::spawn(async move {
             connection.await;
             drop((permit, admission));
@@ -87,7 +87,7 @@ async fn stopping(stop: &mut watch::Receiver<bool>) {
 
 async fn connection<H, F>(
     server: http1::Builder,
-    limits: Limits,
+    limits: Arc<Limits>,
     stream: TcpStream,
     peer: Peer,
     mut stop: watch::Receiver<bool>,

@@ -29,8 +29,21 @@ impl Drop for Peer {
     }
 }
 
-/// Where the gate accepts and a peer differs, and why that is right.
-const EXPLAINED: &[(&str, &str, &str)] = &[("a chunk extension above the bound", "", "refused here: nobody uses extensions")];
+/// Where the gate accepts and a peer refuses, and why that is right. Nowhere do both accept and differ.
+const EXPLAINED: &[(&str, &str, &str)] = &[
+    (
+        "an absolute address",
+        "haproxy",
+        "it refuses a Host beside it that differs; the address counts (RFC 9112, 3.2.2), and only it",
+    ),
+    ("an absolute address without a path", "haproxy", "likewise"),
+    (
+        "percent-encoded bytes",
+        "nginx",
+        "it decodes paths, and then refuses %00; here they pass as they came, and the site decides",
+    ),
+    ("a hundred and one lines", "haproxy", "its bound is 101 by default, that of the gate 200"),
+];
 
 impl Peer {
     async fn start(name: &'static str, config: impl FnOnce(&Path, SocketAddr, SocketAddr) -> (PathBuf, Command)) -> Self {
@@ -141,7 +154,8 @@ async fn what_the_gate_accepts_means_the_same_to_nginx_and_haproxy() {
         let (nginx, haproxy) = tokio::join!(peers[0].reads(&case.bytes), peers[1].reads(&case.bytes));
         for (peer, theirs) in peers.iter().zip([nginx, haproxy]) {
             let explained = EXPLAINED.iter().any(|(name, at, _)| *name == case.name && *at == peer.name);
-            if (theirs == ours) == explained {
+            let right = if explained { theirs.is_empty() } else { theirs == ours };
+            if !right {
                 differences.push(format!("{} at {}: {theirs:?}, here {ours:?}, explained: {explained}", case.name, peer.name));
             }
         }

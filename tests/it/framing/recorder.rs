@@ -95,7 +95,7 @@ fn parse(bytes: &[u8]) -> Option<(Seen, Vec<u8>)> {
     }
     seen.host = seen.host.split(':').next().unwrap_or_default().to_owned();
     let rest = &bytes[end + 4..];
-    if seen.line("transfer-encoding") == ["chunked"] {
+    if seen.line("transfer-encoding").first().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
         let (body, rest) = dechunk(rest)?;
         return Some((Seen { body, ..seen }, rest));
     }

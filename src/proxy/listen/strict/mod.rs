@@ -231,8 +231,7 @@ impl<I> Strict<I> {
     }
 }
 
-/// The bounds of heads and bodies.
-pub fn bounds(limits: &Limits) -> Bounds {
+fn bounds(limits: &Limits) -> Bounds {
     Bounds {
         target_bytes_max: limits.target_bytes as usize,
         head_bytes_max: limits.head_bytes as usize,
