@@ -202,7 +202,7 @@ fn coded() -> Vec<Case> {
     });
     let zeros = vec![0; 64 << 20];
     let mut brotli = Vec::new();
-    let params = brotli::enc::BrotliEncoderParams { quality: 1, ..Default::default() };
+    let params = brotli::enc::BrotliEncoderParams { quality: 5, ..Default::default() };
     brotli::BrotliCompress(&mut &zeros[..], &mut brotli, &params).expect("memory takes it");
     let zstd = zstd::encode_all(&zeros[..], 3).expect("memory takes it");
     let bombs = [("a bomb in brotli", "br", brotli), ("a bomb in zstd", "zstd", zstd)];
