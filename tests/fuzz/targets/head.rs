@@ -1,7 +1,7 @@
-//! The head of a request: any bytes.
+//! The head of a request, and a chunked body: any bytes.
 //!
 //! What the checker accepts hyper takes for the same request: method, target, headers, and where the
-//! body ends. The same function runs as a property test in tests/it.
+//! body ends. The same functions run as property tests in tests/it.
 
 #![no_main]
 
@@ -12,4 +12,5 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     oracle::agree(data);
+    oracle::agree_on_body(data);
 });

@@ -1,13 +1,16 @@
-//! Two readers of one head: the checker, and hyper behind it. Shared by a property test and a fuzz target.
+//! Two readers of one request: the checker, and hyper behind it. Shared by a property test and a fuzz target.
 
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
 };
 
-use consentry::proxy::listen::strict::head::{self, Bounds, Framing, Head, Scan};
-use http::{Request, Response, header};
-use http_body_util::Empty;
+use consentry::proxy::listen::strict::{
+    body::Body,
+    head::{self, Bounds, Framing, Head, Scan},
+};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     body::{Body as _, Bytes, Incoming},
     service::service_fn,
@@ -26,6 +29,8 @@ struct Taken {
     headers: Vec<(String, Vec<u8>)>,
     framing: Framing,
     upgrade: bool,
+    /// Whether its body came to an end.
+    whole: bool,
 }
 
 /// Panics where the checker accepts what hyper refuses, or takes for another request. Returns whether
@@ -59,27 +64,54 @@ fn target(head: &Head<'_>) -> String {
     format!("{}://{authority}{slash}{path}", scheme.to_ascii_lowercase())
 }
 
+/// Panics where the checker finds the end of a chunked body and hyper does not find it there. Returns
+/// whether the bytes begin with a body that is accepted.
+pub(crate) fn agree_on_body(bytes: &[u8]) -> bool {
+    let mut body = Body::new(Framing::Chunked, &BOUNDS).expect("a body");
+    let Ok(length) = body.follow(bytes) else { return false };
+    if !body.is_over() {
+        return false;
+    }
+    let shown = bytes[..length].escape_ascii().to_string();
+    let first = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let next = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let taken = serve(&[first, &bytes[..length], next].concat());
+    let targets: Vec<&str> = taken.iter().map(|taken| taken.target.as_str()).collect();
+    assert_eq!(targets, ["/", "/next"], "{shown}");
+    assert!(taken.iter().all(|taken| taken.whole), "{shown}");
+    true
+}
+
 fn hyper(bytes: &[u8]) -> Option<Taken> {
+    serve(bytes).into_iter().next()
+}
+
+/// The requests that hyper reads.
+fn serve(bytes: &[u8]) -> Vec<Taken> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let taken = Arc::new(Mutex::new(None));
+    let taken = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&taken);
     let service = service_fn(move |req: Request<Incoming>| {
-        *kept.lock().expect("no panic holds it") = Some(take(&req));
-        async {
-            Ok::<_, Infallible>(
-                Response::builder().header(header::CONNECTION, "close").body(Empty::<Bytes>::new()).expect("an answer"),
-            )
+        let kept = Arc::clone(&kept);
+        async move {
+            let taken = take(&req);
+            // A body of known length is not there; what counts is where its end is said to be.
+            let whole = matches!(taken.framing, Framing::Length(_)) || req.into_body().collect().await.is_ok();
+            kept.lock().expect("no panic holds it").push(Taken { whole, ..taken });
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         }
     });
     runtime.block_on(async {
         let (mut visitor, gate) = tokio::io::duplex(1 << 16);
         visitor.write_all(bytes).await.expect("it has room");
+        visitor.shutdown().await.expect("it is open");
         let mut server = hyper::server::conn::http1::Builder::new();
-        server.max_headers(BOUNDS.head_lines_max).keep_alive(false);
+        server.max_headers(BOUNDS.head_lines_max).half_close(true);
         // Ends with an error where the request is refused, or where its body is missing.
         let _ = server.serve_connection(TokioIo::new(gate), service).with_upgrades().await;
     });
-    taken.lock().expect("no panic holds it").take()
+    let mut taken = taken.lock().expect("no panic holds it");
+    std::mem::take(&mut *taken)
 }
 
 fn take(req: &Request<Incoming>) -> Taken {
@@ -96,5 +128,6 @@ fn take(req: &Request<Incoming>) -> Taken {
         headers,
         framing,
         upgrade: req.extensions().get::<OnUpgrade>().is_some(),
+        whole: false,
     }
 }

@@ -1,11 +1,11 @@
-//! Whatever the checker of heads accepts, hyper takes for the same request: heads made of the parts
-//! that requests are smuggled with, and a byte of them exchanged.
+//! Whatever the checker accepts, hyper takes for the same request with the same end: heads and bodies
+//! made of the parts that requests are smuggled with, and a byte of them exchanged.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
 
-use super::oracle::agree;
+use super::oracle::{agree, agree_on_body};
 
 const METHODS: [&str; 6] = ["GET", "POST", "OPTIONS", "get", "M-SEARCH", "CONNECT"];
 const TARGETS: [&str; 10] = [
@@ -78,11 +78,43 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-#[test]
-fn what_is_accepted_is_the_same_request_to_hyper() {
+const PIECES: [&str; 16] = [
+    "0\r\n",
+    "1\r\nx\r\n",
+    "3\r\nabc\r\n",
+    "00A\r\n0123456789\r\n",
+    "1;a=\"b\"\r\nx\r\n",
+    "2\r\n\r\n\r\n",
+    "X: y\r\n",
+    "Y:\t\r\n",
+    "\r\n",
+    "\n",
+    "\r",
+    ";",
+    "1",
+    "5\r\n0\r\n\r\n\r\n",
+    "x",
+    "f",
+];
+
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = vec(select(&PIECES[..9]), 0..4);
+    let noise = prop::option::weighted(0.4, (any::<prop::sample::Index>(), select(&PIECES[..])));
+    let end = select(&["0\r\n\r\n", "0;c\r\nX: y\r\n\r\n", "00\r\n\r\nGET", "0\r\n"][..]);
+    (pieces, end, noise).prop_map(|(pieces, end, noise)| {
+        let mut bytes = (pieces.concat() + end).into_bytes();
+        if let Some((at, piece)) = noise {
+            let at = at.index(bytes.len());
+            bytes.splice(at..at, piece.bytes());
+        }
+        bytes
+    })
+}
+
+fn holds(strategy: impl Strategy<Value = Vec<u8>>, agree: impl Fn(&[u8]) -> bool) {
     let (tried, accepted) = (AtomicU32::new(0), AtomicU32::new(0));
     let mut runner = TestRunner::new(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() });
-    let ran = runner.run(&head(), |bytes| {
+    let ran = runner.run(&strategy, |bytes| {
         tried.fetch_add(1, Ordering::Relaxed);
         accepted.fetch_add(u32::from(agree(&bytes)), Ordering::Relaxed);
         Ok(())
@@ -90,4 +122,14 @@ fn what_is_accepted_is_the_same_request_to_hyper() {
     ran.unwrap_or_else(|error| panic!("{error}"));
     let (tried, accepted) = (tried.into_inner(), accepted.into_inner());
     assert!(accepted * 20 > tried, "{accepted} of {tried} were accepted: too few to tell anything");
+}
+
+#[test]
+fn what_is_accepted_is_the_same_request_to_hyper() {
+    holds(head(), agree);
+}
+
+#[test]
+fn a_body_ends_where_hyper_takes_it_to_end() {
+    holds(body(), agree_on_body);
 }

@@ -11,7 +11,7 @@ const TRAILER_BYTES_MAX: usize = 8 << 10;
 
 /// Where in its body a request is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Body {
+pub struct Body {
     at: At,
     extension_bytes_left: usize,
     trailer_bytes_left: usize,
@@ -56,7 +56,7 @@ enum At {
 
 impl Body {
     /// At the beginning of a body; `None` where there is none.
-    pub(super) fn new(framing: Framing, bounds: &Bounds) -> Option<Self> {
+    pub fn new(framing: Framing, bounds: &Bounds) -> Option<Self> {
         let at = match framing {
             Framing::None => return None,
             Framing::Length(left) => At::Bytes { left, chunk: false },
@@ -70,12 +70,13 @@ impl Body {
         })
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether the body has come to its end.
+    pub fn is_over(&self) -> bool {
         self.at == At::Over
     }
 
     /// Follows the body through `bytes`. Returns how many of them belong to it; fewer than all only at its end.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut done = 0;
         while done < bytes.len() && self.at != At::Over {
             if let At::Bytes { left, chunk } = self.at {

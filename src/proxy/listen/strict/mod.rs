@@ -4,11 +4,11 @@
 //!
 //! A request that is refused never reaches hyper, nor does anything behind it. In its place hyper gets a
 //! request of ours without meaning, so that the answer takes its turn behind the answers that are still
-//! under way; [`watch::Watch`] answers it, and the connection ends. A body that is refused breaks off.
+//! under way; the connection's watch answers it, and the connection ends. A body that is refused breaks off.
 //!
 //! Nothing here knows sites, paths or consent. HTTP/2 connections do not come by: it frames by length.
 
-mod body;
+pub mod body;
 mod fault;
 pub mod head;
 mod watch;
