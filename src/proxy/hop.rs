@@ -2,8 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::wire;
+
 /// Never forwarded, nominated or not.
-const HOP: [HeaderName; 8] = [
+const HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -12,27 +14,69 @@ const HOP: [HeaderName; 8] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
 ];
 
 /// Names that `Connection` cannot nominate away: `Connection: cookie` would let a visitor, or a page,
-/// drop the consent cookie on the way and `Connection: host` the site's name (traps: nomination).
-const PROTECTED: [&str; 14] = [
-    "cookie",
-    "set-cookie",
-    "host",
-    "origin",
-    "referer",
+/// drop the consent cookie on the way and `Connection: host` the site's name (traps: nomination); what
+/// the gate decides by, sets itself or relies on a browser to obey stays as well.
+const PROTECTED: [&str; 37] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "age",
+    "allow",
     "authorization",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "content-security-policy",
     "cache-control",
+    "cdn-loop",
+    "cookie",
+    "date",
+    "etag",
+    "expires",
     "forwarded",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "link",
+    "location",
+    "origin",
+    "range",
+    "referer",
+    "referrer-policy",
+    "refresh",
+    "set-cookie",
+    "strict-transport-security",
+    "trailer",
+    "user-agent",
+    "vary",
     "via",
-    "sec-gpc",
+    "www-authenticate",
+    "x-real-ip",
 ];
-const PROTECTED_PREFIXES: [&str; 2] = ["x-forwarded-", "sec-fetch-"];
+const PROTECTED_PREFIXES: [&str; 9] = [
+    "x-forwarded-",
+    "sec-",
+    "content-",
+    "access-control-",
+    "consentry-",
+    "x-consentry-",
+    "cross-origin-",
+    "x-content-type-",
+    "x-frame-",
+];
+
+/// Names whose spelling with underscores a site behind may take for the name itself: servers hand both
+/// to a program as one variable (RFC 3875, 4.1.18). What decides where a body ends, or what the gate
+/// sets, must not come in that way.
+const NO_LOOKALIKE: [&str; 8] =
+    ["content-length", "cookie", "forwarded", "host", "sec-gpc", "transfer-encoding", "via", "x-real-ip"];
+const NO_LOOKALIKE_PREFIXES: [&str; 4] = ["x-forwarded-", "sec-fetch-", "consentry-", "x-consentry-"];
 
 /// Removes the hop-by-hop headers and what `Connection` nominates.
 pub(super) fn strip(headers: &mut HeaderMap) {
@@ -50,7 +94,44 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 }
 
 fn is_protected(name: &HeaderName) -> bool {
-    PROTECTED.contains(&name.as_str()) || PROTECTED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+    is_among(name.as_str(), &PROTECTED, &PROTECTED_PREFIXES)
+}
+
+fn is_among(name: &str, names: &[&str], prefixes: &[&str]) -> bool {
+    names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Removes trailers that are no mere remark on the body: whoever merges trailers into the head would be
+/// told by them what no filter has seen (RFC 9110, 6.5.1).
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_lookalikes(trailers);
+    let names: Vec<HeaderName> = trailers.keys().filter(|name| is_protected(name) || HOP.contains(name)).cloned().collect();
+    for name in names {
+        trailers.remove(name);
+    }
+}
+
+/// Removes from a request what only looks like a header that it must not have.
+pub(super) fn strip_lookalikes(headers: &mut HeaderMap) {
+    let is_lookalike = |name: &&HeaderName| {
+        name.as_str().contains('_') && is_among(&name.as_str().replace('_', "-"), &NO_LOOKALIKE, &NO_LOOKALIKE_PREFIXES)
+    };
+    let lookalikes: Vec<HeaderName> = headers.keys().filter(is_lookalike).cloned().collect();
+    for name in lookalikes {
+        headers.remove(name);
+    }
+}
+
+/// Whether a head says plainly where its body ends: by no transfer coding or `chunked` alone, since any
+/// other would be lost on the way, and by no length beside it, or one plain one (RFC 9112, 6.1 and 6.3).
+pub(super) fn framed_plainly(headers: &HeaderMap) -> bool {
+    let coded = headers.contains_key(header::TRANSFER_ENCODING);
+    if !headers.contains_key(header::CONTENT_LENGTH) {
+        return !coded
+            || wire::single(headers, &header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+    }
+    let length = wire::single(headers, &header::CONTENT_LENGTH).unwrap_or_default();
+    !coded && !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The protocol a request asks to change to, if it does (RFC 9110, 7.8). Not to another HTTP: inside
@@ -108,6 +189,53 @@ mod tests {
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "cookie", "x-forwarded-for"]);
+    }
+
+    #[test]
+    fn only_remarks_on_the_body_stand_behind_it() {
+        let mut trailers = HeaderMap::new();
+        for name in
+            ["x-checksum", "grpc-status", "cookie", "set-cookie", "content-length", "x-forwarded-for", "x_forwarded_for", "te"]
+        {
+            trailers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip_trailers(&mut trailers);
+        let mut left: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["grpc-status", "x-checksum"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_header_goes() {
+        let mut headers = HeaderMap::new();
+        for name in ["x_forwarded_for", "x-forwarded_proto", "transfer_encoding", "x_mine", "x-forwarded-for", "sec_gpc"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip_lookalikes(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-forwarded-for", "x_mine"]);
+    }
+
+    #[test]
+    fn a_body_ends_in_one_plain_way() {
+        for (lines, plain) in [
+            (&[][..], true),
+            (&[("content-length", "5")], true),
+            (&[("transfer-encoding", "chunked")], true),
+            (&[("content-length", "5"), ("content-length", "5")], false),
+            (&[("content-length", "5, 5")], false),
+            (&[("content-length", "+5")], false),
+            (&[("transfer-encoding", "gzip, chunked")], false),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], false),
+            (&[("transfer-encoding", "chunked"), ("content-length", "5")], false),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in lines {
+                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(framed_plainly(&map), plain, "{lines:?}");
+        }
     }
 
     #[test]

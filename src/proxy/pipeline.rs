@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request, response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
@@ -21,10 +21,11 @@ use super::{
     asked::Asked,
     contain, heads, hop,
     listen::Held,
+    methods,
     observe::{self, Observed},
     page, paths, peek,
     plan::{self, Kind, Plan},
-    progress::Progress,
+    progress::{self, Pace, Progress},
     tunnel::Tunnel,
     upstream::{Upstream, Upstreams},
     worker,
@@ -141,11 +142,11 @@ impl Pipeline {
         peer: Peer,
         front: Result<Front, Failure>,
     ) -> Result<Response<Body>, Failure> {
-        if req.method() == Method::CONNECT {
-            return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
+        if let Some(answer) = methods::own(&req)? {
+            return Ok(answer);
         }
-        if !framed_plainly(req.headers()) {
-            return Err(Failure::BadRequest("Transfer-Encoding is anything but chunked"));
+        if !hop::framed_plainly(req.headers()) {
+            return Err(Failure::BadRequest("the length of the body is not plain"));
         }
         let front = front?;
         self.tell_of_proxy(&front, req.headers(), peer);
@@ -167,9 +168,9 @@ impl Pipeline {
         if let Some((protocol, visitor, place)) = upgrade {
             return self.change_protocol(&ctx, prepared, protocol, Tunnel { visitor, place }).await;
         }
-        let (body, progress) = Progress::watch(body, Limits::seconds(self.site.shared.limits.body_idle_s));
+        let (body, progress) = Progress::watch(body, Pace::of(&self.site.shared.limits));
         let sent = self.upstreams.send(body, &progress, |upstream| self.outgoing(&ctx, &prepared.head, upstream)).await;
-        let (resp, upstream) = sent?;
+        let (resp, upstream) = sent.map_err(|failure| progress.blame(failure))?;
         prepared.sides = sides(&ctx, upstream);
         self.filter(&ctx, prepared, resp).await
     }
@@ -196,6 +197,7 @@ impl Pipeline {
 
         hop::strip(&mut head.headers);
         // The gate has answered it (HTTP/1.1), or the client goes on after a while.
+        hop::strip_lookalikes(&mut head.headers);
         head.headers.remove(header::EXPECT);
         // Fields after a body would be new ground for smuggling and no site reads them: without their names in the
         // head they are not sent on (RFC 9110, 6.5.1).
@@ -310,11 +312,12 @@ impl Pipeline {
     /// Everything that changes in an answer's head, then the plan for its body.
     async fn filter(&self, ctx: &Ctx, prepared: Prepared, resp: Response<Incoming>) -> Result<Response<Body>, Failure> {
         let (mut head, body) = resp.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::Unreadable("the upstream changes the protocol and nobody asked it to".to_owned()));
+        if !hop::framed_plainly(&head.headers) {
+            return Err(Failure::Unreadable("the upstream does not say plainly where its answer ends".to_owned()));
         }
-        if !framed_plainly(&head.headers) {
-            return Err(Failure::Unreadable("the upstream's Transfer-Encoding is anything but chunked".to_owned()));
+        // Nobody asked for another protocol, or what asked was answered by another way.
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::Unreadable("the upstream changes the protocol without being asked to".to_owned()));
         }
         hop::strip(&mut head.headers);
         // Another service for the same name (RFC 7838) is the site behind itself: browsers would go round the gate.
@@ -328,7 +331,7 @@ impl Pipeline {
             }
             headers::localize_response(&mut head.headers, sides);
         }
-        let body = body.map_err(BodyError::from).boxed_unsync();
+        let body = progress::answer(body, &head.headers, &self.site.shared.limits);
         match prepared.treatment {
             Treatment::Exempt => return Ok(Response::from_parts(head, body)),
             Treatment::Observe => {}
@@ -468,12 +471,6 @@ pub(super) fn negotiated(headers: &HeaderMap) -> HeaderMap {
         .into_iter()
         .filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))
         .collect()
-}
-
-/// No transfer coding, or `chunked` alone: any other would be lost on the way (RFC 9112, 6.1).
-fn framed_plainly(headers: &HeaderMap) -> bool {
-    let named = headers.contains_key(header::TRANSFER_ENCODING);
-    !named || wire::single(headers, &header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
 }
 
 /// The head of a body that has no type and is no page: no browser may take it for one after all.

@@ -321,14 +321,15 @@ impl Answer {
     }
 }
 
-fn dechunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
+pub(crate) fn dechunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     loop {
         let Some(line) = rest.windows(2).position(|window| window == b"\r\n") else { return (body, false) };
-        let size = usize::from_str_radix(String::from_utf8_lossy(&rest[..line]).trim(), 16).unwrap_or(0);
+        let Ok(size) = usize::from_str_radix(String::from_utf8_lossy(&rest[..line]).trim(), 16) else { return (body, false) };
         rest = &rest[line + 2..];
         if size == 0 {
-            return (body, true);
+            // The empty line behind the last chunk, or behind trailers.
+            return (body, rest.starts_with(b"\r\n") || rest.windows(4).any(|window| window == b"\r\n\r\n"));
         }
         if rest.len() < size + 2 {
             body.extend_from_slice(&rest[..rest.len().min(size)]);

@@ -67,16 +67,20 @@ limits! {
     decision_bytes: 65_536 in 1_024..=1_048_576;
     /// Connections from visitors at a time.
     connections: 10_000 in 1..=1_000_000;
+    /// Connections at a time from one client address, or from one /64 of IPv6; 0: no limit. Loopback and trusted proxies are not counted.
+    connections_per_client: 256 in 0..=1_000_000;
     /// Bytes of a request's or an answer's head.
     head_bytes: 65_536 in 8_192..=1_048_576;
     /// Header lines of a request or an answer.
     head_lines: 200 in 50..=2_000;
-    /// Seconds for a request's head to come in, and for an idle connection to stay open.
+    /// Bytes of a request's target.
+    target_bytes: 16_384 in 1_024..=65_000;
+    /// Bytes of all chunk extensions of a request's body; nobody uses them.
+    chunk_extension_bytes: 1_024 in 0..=16_384;
+    /// Seconds for a request's head to come in.
     head_s: 30 in 1..=3_600;
     /// Seconds for a connection's PROXY header, and for its TLS handshake.
     handshake_s: 10 in 1..=300;
-    /// Seconds that a visitor may leave an answer unread.
-    write_idle_s: 60 in 1..=3_600;
     /// Seconds in which a tunnel (WebSocket) has to carry something, in one direction or the other.
     tunnel_idle_s: 3_600 in 1..=86_400;
     /// Requests at a time on one connection of HTTP/2.
@@ -95,12 +99,22 @@ limits! {
     http2_ping_s: 30 in 1..=3_600;
     /// Seconds that a connection of HTTP/2 without a request stays open.
     http2_idle_s: 120 in 1..=3_600;
+    /// Seconds that a connection without a request stays open.
+    idle_s: 60 in 1..=3_600;
     /// Seconds between two pieces of a request's body.
     body_idle_s: 60 in 1..=3_600;
+    /// Bytes a second that a request's body has to bring, over any `body_idle_s` of waiting for it; 0: no limit.
+    body_bytes_per_s: 100 in 0..=1_000_000;
+    /// Seconds that a visitor may leave an answer unread.
+    write_idle_s: 60 in 1..=3_600;
     /// Seconds for a connection to the upstream, TLS included.
     upstream_connect_s: 5 in 1..=300;
     /// Seconds until the upstream's answer begins.
     upstream_first_byte_s: 60 in 1..=3_600;
+    /// Seconds between two pieces of the upstream's answer; streams of events may be silent.
+    upstream_body_idle_s: 300 in 1..=86_400;
+    /// Interim answers (1xx) of the upstream to one request.
+    upstream_interim_answers: 16 in 0..=1_000;
     /// Idle connections kept open to the upstream.
     upstream_idle: 64 in 0..=10_000;
     /// Seconds such a connection is kept.

@@ -10,11 +10,14 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tracing::debug;
 
 use super::{
-    Setting, downgrade,
+    Setting,
+    clients::Admission,
+    downgrade,
     drain::Held,
     http2,
     pace::{Over, Pace},
     proxy_protocol,
+    strict::Strict,
     transport::{Raw, Rewound, Transport},
     write_idle::WriteIdle,
 };
@@ -36,6 +39,14 @@ enum Spoken {
     Http2,
 }
 
+/// A connection that is ready for its first request.
+struct Opened {
+    transport: Transport,
+    spoken: Spoken,
+    peer: Peer,
+    admission: Admission,
+}
+
 /// What all connections of some listeners share.
 pub(super) struct Server<H> {
     setting: Setting,
@@ -51,10 +62,11 @@ where
     pub(super) fn new(setting: Setting, handle: H) -> Self {
         let limits = &setting.limits;
         let mut http1 = http1::Builder::new();
+        // The bounds of a head, and its time, are `Strict`'s; hyper has room for what that lets through.
         http1
             .timer(TokioTimer::new())
-            .header_read_timeout(Limits::seconds(limits.head_s))
-            .max_buf_size(limits.head_bytes as usize)
+            .header_read_timeout(None)
+            .max_buf_size(limits.head_bytes as usize + 8_192)
             .max_headers(limits.head_lines as usize);
         Self { setting, http1, handle }
     }
@@ -70,20 +82,20 @@ where
             () = held.draining() => return,
         };
         match opened {
-            Ok(Some((transport, Spoken::Http1, peer))) => self.http1(transport, peer, held).await,
-            Ok(Some((transport, Spoken::Http2, peer))) => self.http2(transport, peer, held).await,
+            Ok(Some(Opened { transport, spoken, peer, admission })) => {
+                let held = held.admitted(admission);
+                match spoken {
+                    Spoken::Http1 => self.http1(transport, peer, held).await,
+                    Spoken::Http2 => self.http2(transport, peer, held).await,
+                }
+            }
             Ok(None) => {}
             Err(error) => debug!(%error, "a connection ended before its first request"),
         }
     }
 
     /// Everything before the first request; `None` where none will come.
-    async fn open(
-        &self,
-        mut raw: Raw,
-        address: SocketAddr,
-        tls: Option<Arc<ServerConfig>>,
-    ) -> io::Result<Option<(Transport, Spoken, Peer)>> {
+    async fn open(&self, mut raw: Raw, address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Option<Opened>> {
         let limits = &self.setting.limits;
         let mut peer = Peer { address, tls: tls.is_some() };
         if self.setting.proxies.iter().any(|network| network.contains(&peer.ip())) {
@@ -91,10 +103,14 @@ where
             peer.address = proxied.address.unwrap_or(address);
             peer.tls |= proxied.tls;
         }
+        let Some(admission) = self.setting.clients.admit(peer.ip()) else {
+            debug!("a client has too many connections ([limits] connections_per_client)");
+            return Ok(None);
+        };
         let Some(config) = tls else {
             let http2 = within(limits.head_s, raw.begins_http2()).await?;
             let spoken = if http2 { Spoken::Http2 } else { Spoken::Http1 };
-            return Ok(Some((Transport::Plain(raw), spoken, peer)));
+            return Ok(Some(Opened { transport: Transport::Plain(raw), spoken, peer, admission }));
         };
         let mut tls = within(limits.handshake_s, TlsAcceptor::from(config).accept(raw)).await?;
         let spoken = match tls.get_ref().1.alpn_protocol() {
@@ -105,18 +121,19 @@ where
             }
             _ => Spoken::Http1,
         };
-        Ok(Some((Transport::Tls(Box::new(tls)), spoken, peer)))
+        Ok(Some(Opened { transport: Transport::Tls(Box::new(tls)), spoken, peer, admission }))
     }
 
     async fn http1(&self, transport: Transport, peer: Peer, held: Held) {
         let (handle, place) = (self.handle.clone(), held.clone());
+        let (transport, strict) = Strict::new(transport, &self.setting.limits);
         let service = service_fn(move |mut req: Request<Incoming>| {
             req.extensions_mut().insert(place.clone());
+            let handle = handle.clone();
             // In a box of its own: an idle connection keeps room for this future.
-            let answer = Box::pin(handle(req, peer));
+            let answer = Box::pin(strict.clone().answer(move || handle(req, peer)));
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        // `Strict::new(transport)` goes here.
         let connection = self.http1.serve_connection(TokioIo::new(transport), service).with_upgrades();
         tokio::pin!(connection);
         let mut closing = false;

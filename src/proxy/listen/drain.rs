@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::clients::Admission;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// How far a stop has come.
@@ -20,12 +21,19 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     _permit: Arc<OwnedSemaphorePermit>,
+    /// Its place among those of its client.
+    _admission: Option<Arc<Admission>>,
     phase: watch::Receiver<Phase>,
 }
 
 impl Held {
     pub(super) fn new(permit: OwnedSemaphorePermit, phase: watch::Receiver<Phase>) -> Self {
-        Self { _permit: Arc::new(permit), phase }
+        Self { _permit: Arc::new(permit), _admission: None, phase }
+    }
+
+    /// Likewise among the connections of its client.
+    pub(super) fn admitted(self, admission: Admission) -> Self {
+        Self { _admission: Some(Arc::new(admission)), ..self }
     }
 
     /// Resolves once nothing new is to begin.

@@ -1,12 +1,14 @@
 //! The way in: accept loops that share one count of connections, and the drain when the gate stops.
 //! [`connection`] has what happens on one connection.
 
+pub mod clients;
 mod connection;
 mod downgrade;
 mod drain;
 mod http2;
 mod pace;
 mod proxy_protocol;
+pub mod strict;
 mod transport;
 mod write_idle;
 
@@ -30,6 +32,7 @@ use crate::{
     site::Peer,
     wire::Body,
 };
+use clients::Clients;
 use connection::Server;
 use drain::Phase;
 
@@ -61,18 +64,21 @@ pub struct Setting {
     pub limits: Limits,
     /// Proxies whose connections begin with a PROXY header; empty where nobody's do.
     pub proxies: Vec<IpNet>,
+    /// Who has how many connections open.
+    pub clients: Clients,
 }
 
 impl Setting {
     /// For visitors: `[server] proxy_protocol` says whether trusted proxies send the header.
     pub fn of(config: &Config) -> Self {
         let proxies = if config.proxy_protocol { config.trusted_proxies.clone() } else { Vec::new() };
-        Self { limits: config.limits.clone(), proxies }
+        let clients = Clients::of_visitors(config.limits.connections_per_client, &config.trusted_proxies);
+        Self { limits: config.limits.clone(), proxies, clients }
     }
 
     /// For a listener of this machine, such as that of health: nobody stands in front.
     pub fn direct(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), proxies: Vec::new() }
+        Self { limits: limits.clone(), proxies: Vec::new(), clients: Clients::of_visitors(0, &[]) }
     }
 }
 

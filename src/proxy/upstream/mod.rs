@@ -25,7 +25,7 @@ use self::{
     health::{Ejection, Health},
     pool::Pool,
 };
-use super::progress::Progress;
+use super::{interim::Interim, progress::Progress};
 use crate::{
     config::Limits,
     headers::Origin,
@@ -58,6 +58,7 @@ pub struct Upstream {
     retries: AtomicU64,
     connect_max: Duration,
     first_byte_max: Duration,
+    interim_max: u64,
 }
 
 /// What servers are asked with, beside their addresses.
@@ -67,6 +68,7 @@ pub struct Setting {
     idle_age_max: Duration,
     connect_max: Duration,
     first_byte_max: Duration,
+    interim_max: u64,
     head_bytes_max: usize,
     head_lines_max: usize,
     ejection: Ejection,
@@ -118,6 +120,7 @@ impl Setting {
             idle_age_max: Limits::seconds(limits.upstream_idle_s),
             connect_max: Limits::seconds(limits.upstream_connect_s),
             first_byte_max: Limits::seconds(limits.upstream_first_byte_s),
+            interim_max: limits.upstream_interim_answers,
             head_bytes_max: limits.head_bytes as usize,
             head_lines_max: limits.head_lines as usize,
             ejection: Ejection {
@@ -242,6 +245,7 @@ impl Upstream {
             retries: AtomicU64::new(0),
             connect_max: setting.connect_max,
             first_byte_max: setting.first_byte_max,
+            interim_max: setting.interim_max,
             url: url.clone(),
             shown,
         })
@@ -333,12 +337,14 @@ impl Upstream {
     async fn exchange(
         &self,
         connection: &mut Connection,
-        req: Request<Body>,
+        mut req: Request<Body>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, (Failure, Again)> {
         let read_before = connection.read_bytes();
-        let answer = progress.within(self.first_byte_max, connection.sender.try_send_request(req)).await;
-        let mut error = match answer {
+        let broke = |source: BodyError| Failure::UpstreamBroke { upstream: self.shown.clone(), source };
+        let interim = Interim::bound(&mut req, self.interim_max);
+        let answer = interim.until(progress.within(self.first_byte_max, connection.sender.try_send_request(req))).await;
+        let mut error = match answer.map_err(|too_many| (broke(too_many.into()), Again::Never))? {
             None => return Err((self.late(self.first_byte_max, "upstream_first_byte_s"), Again::Never)),
             Some(Ok(resp)) => return Ok(resp),
             Some(Err(error)) => error,
@@ -353,7 +359,7 @@ impl Upstream {
             None if connection.read_bytes() == read_before => Again::IfRepeatable,
             None => Again::Never,
         };
-        Err((Failure::UpstreamBroke { upstream: self.shown.clone(), source: error.into() }, again))
+        Err((broke(error.into()), again))
     }
 
     async fn connect(&self, mut counted: Vec<Counted>) -> Result<Connection, Failure> {
