@@ -1,5 +1,6 @@
-//! The admin listener: whether the gate lives, whether it is ready, and what browsers reported.
+//! The admin listener: whether the gate lives, whether it is ready, its numbers, and what browsers reported.
 
+mod metrics;
 mod reports;
 
 use std::sync::Arc;
@@ -25,8 +26,8 @@ impl Health {
         Self { site }
     }
 
-    /// Answers `/healthz` (the process and its consent log live), `/readyz` (it may get requests) and
-    /// `/reports` (third parties that browsers reported).
+    /// Answers `/healthz` (the process and its consent log live), `/readyz` (it may get requests), `/metrics`
+    /// (numbers for Prometheus) and `/reports` (third parties that browsers reported).
     pub fn answer<B>(&self, req: &Request<B>) -> Response<Body> {
         // A page elsewhere that rebinds its name to this address must learn nothing (traps: admin).
         if !names_this_machine(req) {
@@ -37,8 +38,13 @@ impl Health {
         }
         match req.uri().path() {
             "/healthz" | "/readyz" => self.health(),
+            "/metrics" => metrics::told(&self.site),
             "/reports" => wire::answer(StatusCode::OK, wire::JSON, reports::told(&self.site).to_string()),
-            _ => wire::answer(StatusCode::NOT_FOUND, wire::JSON, r#"{"error":"there are /healthz, /readyz and /reports"}"#),
+            _ => wire::answer(
+                StatusCode::NOT_FOUND,
+                wire::JSON,
+                r#"{"error":"there are /healthz, /readyz, /metrics and /reports"}"#,
+            ),
         }
     }
 

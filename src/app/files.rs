@@ -9,6 +9,7 @@ use crate::{
     config::{Config, Fault},
     notice::TemplateSources,
     policy::Sources,
+    telemetry::access::Target,
 };
 
 /// The operator's folders of edited files, each of which lies over the embedded files.
@@ -56,6 +57,9 @@ pub fn load_config(named: Option<&Path>) -> Result<(Config, Vec<Fault>), Vec<Fau
         *folder = beside.join(&*folder);
     }
     config.data = beside.join(&config.data);
+    if let Some(Target::File(file)) = &mut config.access.log {
+        *file = beside.join(&*file);
+    }
     Ok((config, warnings))
 }
 

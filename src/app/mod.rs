@@ -8,7 +8,11 @@ mod reload;
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::Request;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tracing::{error, info, warn};
 
 pub use files::{Folders, load_config, read_policies, read_templates};
@@ -27,6 +31,7 @@ use crate::{
         upstream::{Upstream, UpstreamFault},
     },
     site::{Site, Snapshot},
+    telemetry::{Telemetry, access::AccessLog, metrics::Metrics},
     wire::Causes,
 };
 
@@ -58,6 +63,9 @@ pub enum AppError {
     /// The consent log cannot be opened or written.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The access log cannot be written.
+    #[error("the access log cannot be written: check [access] log, and who may write there")]
+    Access(#[source] std::io::Error),
     /// The signing keys cannot be read or made.
     #[error("the signing keys in {} cannot be used", .file.display())]
     Keys {
@@ -152,7 +160,8 @@ impl App {
             // Tags are held all the same and visitors can refuse; only grants need the record.
             error!("no grant can be recorded until consentry is started again: {}", Causes(&error));
         }
-        let site = Arc::new(Site::new(config, keys, log, snapshot));
+        let telemetry = telemetry(&config)?;
+        let site = Arc::new(Site::new(config, keys, log, snapshot, telemetry));
         let pipeline = Pipeline::new(Arc::clone(&site), upstream, &url).map_err(|_| AppError::NoUpstream)?;
         let pipeline = Arc::new(pipeline);
         Ok(Self { site, pipeline, listener, admin, reloader })
@@ -178,24 +187,44 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let limits = self.site.config.limits.clone();
         let pipeline = Arc::clone(&self.pipeline);
-        let front = listen::serve(self.listener, &limits, stopping.clone(), move |req, peer| {
+        let metrics = Arc::clone(&self.site.telemetry.metrics);
+        let front = listen::serve(self.listener, &limits, Some(metrics), stopping.clone(), move |req, peer| {
             let pipeline = Arc::clone(&pipeline);
             async move { pipeline.handle(req, peer).await }
         });
         let health = admin::Health::new(Arc::clone(&self.site));
-        let admin = listen::serve(self.admin, &limits, stopping.clone(), move |req: Request<_>, _| {
+        let admin = listen::serve(self.admin, &limits, None, stopping.clone(), move |req: Request<_>, _| {
             let health = health.clone();
             async move { health.answer(&req) }
         });
-        let reload = self.reloader.run(Arc::clone(&self.site), stopping);
+        let reload = self.reloader.run(Arc::clone(&self.site), stopping.clone());
         let stop = async {
             stopped.await;
             info!("stopping: requests under way may end");
             let _ = stop.send(true);
         };
-        tokio::join!(front, admin, reload, stop);
+        let reopen = reopen_on_hangup(self.site.telemetry.access.clone(), stopping.clone());
+        tokio::join!(front, admin, reload, reopen, stop);
         self.site.log.close().await;
+        if let Some(access) = self.site.telemetry.access.clone() {
+            // A thread that ends early has nothing left to write.
+            let _ = tokio::task::spawn_blocking(move || access.flush()).await;
+        }
         Ok(())
+    }
+}
+
+/// SIGHUP: whoever rotates files has moved the access log away.
+async fn reopen_on_hangup(access: Option<AccessLog>, mut stop: watch::Receiver<bool>) {
+    let Some(access) = access else { return };
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return warn!("SIGHUP cannot be listened for: the access log follows a moved file by itself, a little later");
+    };
+    loop {
+        tokio::select! {
+            Some(()) = hangup.recv() => access.reopen(),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
     }
 }
 
@@ -208,6 +237,13 @@ fn tell_of_wall(config: &Config, snapshot: &Snapshot) {
             "a visitor who grants every vendor gets a containment policy that lets all https through: declare only the vendors that the site uses, or raise [limits] containment_bytes"
         );
     }
+}
+
+/// The numbers from zero, and the access log where it is wanted.
+fn telemetry(config: &Config) -> Result<Telemetry, AppError> {
+    let metrics = Metrics::new();
+    let access = config.access.log.as_ref().map(|target| AccessLog::open(target, &metrics)).transpose();
+    Ok(Telemetry { access: access.map_err(AppError::Access)?, metrics })
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {

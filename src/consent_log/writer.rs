@@ -6,7 +6,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -92,6 +95,8 @@ struct Shared {
     dir: PathBuf,
     file: PathBuf,
     options: Options,
+    /// As of the newest commit.
+    leaves: AtomicU64,
     /// Set once, by the first write that fails.
     poisoned: OnceLock<Arc<StoreError>>,
 }
@@ -109,7 +114,8 @@ impl ConsentLog {
         let (queue, received) = mpsc::channel(options.queue_max);
         let (running, stopped) = watch::channel(());
         let file = dir.join(store::FILE);
-        let shared = Arc::new(Shared { dir: dir.to_owned(), file, options, poisoned: OnceLock::new() });
+        let leaves = AtomicU64::new(store.leaves());
+        let shared = Arc::new(Shared { dir: dir.to_owned(), file, options, leaves, poisoned: OnceLock::new() });
         let writer = Writer { store, shared: Arc::clone(&shared), _lock: lock, _running: running };
         let spawned = thread::Builder::new().name("consent-log".to_owned()).spawn(move || writer.run(received));
         spawned.map_err(|source| LogError::Folder { dir: dir.to_owned(), source })?;
@@ -152,6 +158,21 @@ impl ConsentLog {
             Err(_) => Health::LowDisk { free_bytes: 0, reserve_bytes: self.shared.options.reserve_bytes },
             Ok(()) => Health::Ready,
         }
+    }
+
+    /// How many decisions, notices and policies wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// How many leaves stand in the log: decisions, notices and policies.
+    pub fn leaves(&self) -> u64 {
+        self.shared.leaves.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that can still be written to the disk of the data folder.
+    pub fn free_bytes(&self) -> std::io::Result<u64> {
+        folder::free_bytes(&self.shared.dir)
     }
 
     /// Takes no more, writes what is queued, brings everything into the one file and lets the folder go.
@@ -267,7 +288,10 @@ impl Writer {
         }
         let entries: Vec<&Entry> = batch.iter().map(|work| &work.entry).collect();
         match self.store.commit(&entries) {
-            Ok(outcomes) => answer(batch, outcomes),
+            Ok(outcomes) => {
+                self.shared.leaves.store(self.store.leaves(), Ordering::Relaxed);
+                answer(batch, outcomes);
+            }
             Err(CommitError::Busy) => refuse(batch, || LogError::Busy { file: self.shared.file.clone() }),
             Err(CommitError::Failed(error)) => {
                 let source = self.shared.poison(error);

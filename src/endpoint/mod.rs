@@ -15,6 +15,7 @@ pub use failure::failure_page;
 
 use crate::{
     site::Ctx,
+    telemetry::metrics::{DecisionOutcome, UNREAD},
     wire::{Body, Failure},
 };
 
@@ -35,7 +36,8 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
     // elsewhere must not use up what a visitor has.
     let decides = own_path == "/decision" && req.method() == Method::POST && decision::same_origin(&ctx, req.headers()).is_ok();
     match decides {
-        true => within(&ctx, &ctx.site.decisions, "decisions_per_minute")?,
+        true => within(&ctx, &ctx.site.decisions, "decisions_per_minute")
+            .inspect_err(|_| ctx.site.metrics.decision(UNREAD, DecisionOutcome::Limited))?,
         false => within(&ctx, &ctx.site.own_requests, "own_requests_per_minute")?,
     }
     match own_path {

@@ -22,6 +22,7 @@ use url::Url;
 use super::{
     answers::{self, Looked, Suspects},
     asked::Asked,
+    closing::Closing,
     contain, heads, hop,
     observe::{self, Observed},
     page, paths, peek,
@@ -38,6 +39,7 @@ use crate::{
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
     site::{Ctx, Front, Peer, Site},
+    telemetry::{Outcome, Trail, metrics::PageOutcome},
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
 
@@ -102,14 +104,14 @@ impl Pipeline {
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
     pub async fn handle(&self, req: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let started = Instant::now();
-        let (method, path) = (req.method().clone(), req.uri().path().to_owned());
+        let closing = Closing::open(&self.site, &req);
         let asked: HeaderMap = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
             .into_iter()
             .filter_map(|name| req.headers().get(&name).cloned().map(|value| (name, value)))
             .collect();
-        let answer = self.answer(req, peer).await;
+        let answer = self.answer(req, peer, closing.trail()).await;
         let resp = answer.unwrap_or_else(|failure| {
+            self.count(&failure, closing.trail());
             if failure.concerns_operator() {
                 error!(status = failure.status().as_u16(), "{}", Causes(&failure));
             } else {
@@ -117,11 +119,23 @@ impl Pipeline {
             }
             endpoint::failure_page(&self.site.snapshot().notices, &asked, &failure)
         });
-        debug!(%method, path, status = resp.status().as_u16(), ms = started.elapsed().as_millis(), "answered");
-        resp
+        closing.at_end_of(resp)
     }
 
-    async fn answer(&self, mut req: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Failure> {
+    fn count(&self, failure: &Failure, trail: &Trail) {
+        let metrics = &self.site.metrics;
+        failure.limit().into_iter().for_each(|limit| metrics.all().limit_hit(limit));
+        failure.upstream_fault().into_iter().for_each(|reason| metrics.upstream_failed(reason));
+        if matches!(failure, Failure::Unreadable(_)) {
+            metrics.page(PageOutcome::Refused);
+        }
+        // One of the gate's own paths stays that, whatever it answers.
+        if trail.outcome() != Outcome::Own {
+            trail.came_to(Outcome::Refused);
+        }
+    }
+
+    async fn answer(&self, mut req: Request<Incoming>, peer: Peer, trail: &Arc<Trail>) -> Result<Response<Body>, Failure> {
         if req.method() == Method::CONNECT {
             return Err(Failure::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
         }
@@ -130,9 +144,11 @@ impl Pipeline {
         }
         let front = Front::of(&req, peer, &self.site.config.trusted_proxies)?;
         self.tell_of_proxy(&front, req.headers(), peer);
-        let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
+        let mut ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
+        ctx.trail = Arc::clone(trail);
         let path = req.uri().path().to_owned();
         if let Some(own) = endpoint::own_path(&path, &self.site.config.prefix) {
+            trail.came_to(Outcome::Own);
             return endpoint::answer(ctx, req.map(|body| body.map_err(BodyError::from).boxed_unsync()), own).await;
         }
         // Another protocol begins with a request that has no body; one that has is an ordinary request.
@@ -141,6 +157,7 @@ impl Pipeline {
         let (head, body) = req.into_parts();
         let prepared = self.prepare(&ctx, head, peer)?;
         if let Some(rules) = paths::held(&ctx, &prepared) {
+            trail.came_to(Outcome::Held);
             let body = body.map_err(BodyError::from).boxed_unsync();
             return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
         }
@@ -148,7 +165,9 @@ impl Pipeline {
             return self.change_protocol(&ctx, prepared, protocol, visitor).await;
         }
         let (body, progress) = Progress::watch(body, Limits::seconds(self.site.config.limits.body_idle_s));
+        let sent = Instant::now();
         let resp = self.upstream.send(Request::from_parts(forwarded(&prepared.head), body), &progress).await?;
+        trail.first_byte(sent.elapsed());
         self.filter(&ctx, prepared, resp).await
     }
 
@@ -262,6 +281,7 @@ impl Pipeline {
         if !tunnel::join(visitor, &mut resp) {
             return self.filter(ctx, prepared, resp).await;
         }
+        ctx.trail.came_to(Outcome::Tunnel);
         let mut changed = Response::new(wire::empty());
         *changed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *changed.headers_mut() = resp.headers().clone();
@@ -297,6 +317,7 @@ impl Pipeline {
                 heads::filter(ctx, &prepared, &mut head.headers);
                 let redirected = self.site.config.rings.headers.then(|| paths::redirected(ctx, &prepared, &head));
                 if let Some(instead) = redirected.flatten() {
+                    ctx.trail.came_to(Outcome::Held);
                     return Ok(instead);
                 }
                 plan::settle(&mut head.headers);
@@ -306,7 +327,10 @@ impl Pipeline {
         let plan = plan::of(&prepared.head.method, prepared.asked, &prepared.head.headers, &prepared.conditionals, &head);
         let (mut head, body, known) = match answers::look(ctx, &prepared, &self.suspects, head, body).await? {
             Looked::On(head, body, known) => (head, body, known),
-            Looked::Instead(resp) => return Ok(resp),
+            Looked::Instead(resp) => {
+                ctx.trail.came_to(Outcome::Held);
+                return Ok(resp);
+            }
         };
         match plan {
             Plan::Pass => {
@@ -394,6 +418,7 @@ impl Pipeline {
             BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
         let gated = html::gate_body(body, body_head, page, limits, on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
+        ctx.trail.came_to(Outcome::Gated);
 
         match gated.content_encoding {
             Some(coding) => head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding)),

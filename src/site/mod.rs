@@ -28,6 +28,7 @@ use crate::{
     consent_log::{ConsentLog, Recorded},
     notice::{Language, Notices},
     policy::Policy,
+    telemetry::{Telemetry, Trail, metrics::SiteMetrics},
     vocab::{Grants, Hash, SubjectId},
     wire::{self, SEC_GPC},
 };
@@ -38,6 +39,9 @@ const COOKIE_HTTPS: &str = "__Host-consentry";
 const COOKIE_HTTP: &str = "consentry";
 /// Every name the gate's cookie can have: the site behind never sees one and never sets one.
 pub const OWN_COOKIES: [&str; 3] = [COOKIE_HTTPS, "__Secure-consentry", COOKIE_HTTP];
+
+/// The name in metrics and access log of a site that has none by its configuration.
+const SITE: &str = "default";
 
 /// What the requests to one site share.
 pub struct Site {
@@ -51,6 +55,10 @@ pub struct Site {
     pub own_requests: Limiter,
     /// What browsers reported.
     pub reports: Reports,
+    /// What is counted of it.
+    pub metrics: SiteMetrics,
+    /// Where the parts of this process tell what they see.
+    pub telemetry: Telemetry,
     /// What pages were seen to carry: for `--observe` and for the demo's live page.
     pub seen: seen::Sender,
     keys: Keys,
@@ -88,8 +96,10 @@ impl Snapshot {
 
 impl Site {
     /// A site that is ready for requests.
-    pub fn new(config: Config, keys: Keys, log: ConsentLog, snapshot: Snapshot) -> Self {
+    pub fn new(config: Config, keys: Keys, log: ConsentLog, snapshot: Snapshot, telemetry: Telemetry) -> Self {
         Self {
+            metrics: telemetry.metrics.site(SITE),
+            telemetry,
             decisions: Limiter::per_minute(config.limits.decisions_per_minute),
             own_requests: Limiter::per_minute(config.limits.own_requests_per_minute),
             reports: Reports::new(config.limits.report_hosts),
@@ -126,6 +136,8 @@ pub struct Ctx {
     pub state: Option<VisitorState>,
     /// What is allowed for it.
     pub grants: Grants,
+    /// What is found out about it on its way.
+    pub trail: Arc<Trail>,
     /// `Sec-GPC: 1` (W3C Global Privacy Control: only the exact value counts).
     pub gpc: bool,
 }
@@ -140,7 +152,7 @@ impl Ctx {
         let state = cookie::decode(&site.keys, cookie_values(headers, cookie_name(&front)), &expected);
         let grants = grants_of(policy, state.as_ref());
         let gpc = headers.get_all(&SEC_GPC).iter().any(|value| value.as_bytes() == b"1");
-        Self { site, snapshot, now, front, state, grants, gpc }
+        Self { site, snapshot, now, front, state, grants, gpc, trail: Arc::default() }
     }
 
     /// The policy in force for this request.

@@ -72,6 +72,11 @@ impl Upstream {
         Self::start(move |_| respond("200 OK", &[("content-type", "text/html; charset=utf-8")], html.as_bytes())).await
     }
 
+    /// One that a test answers for by itself.
+    pub(crate) fn elsewhere(address: SocketAddr) -> Self {
+        Self { address, got: Arc::default() }
+    }
+
     pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().expect("no panic holds it").clone()
     }

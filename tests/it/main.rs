@@ -1,5 +1,6 @@
 //! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
+mod access;
 mod behind;
 mod commands;
 mod contain;
@@ -9,6 +10,7 @@ mod documents;
 mod harness;
 mod heads;
 mod house;
+mod metrics;
 mod pages;
 mod passing;
 mod process;

@@ -94,14 +94,14 @@ async fn play(args: Args) -> Result<(), Failed> {
 
     let (stop, stopping) = watch::channel(false);
     let limits = Limits { drain_s: 1, ..Limits::default() };
-    let shop = listen::serve(shop, &limits, stopping.clone(), {
+    let shop = listen::serve(shop, &limits, None, stopping.clone(), {
         let played = Arc::clone(&played);
         move |req, _| {
             let played = Arc::clone(&played);
             async move { shop::answer(&req, &played) }
         }
     });
-    let world = listen::serve(world, &limits, stopping, {
+    let world = listen::serve(world, &limits, None, stopping, {
         let board = Arc::clone(&board);
         move |req, _| {
             let (played, board) = (Arc::clone(&played), Arc::clone(&board));

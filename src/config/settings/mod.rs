@@ -1,11 +1,15 @@
 //! `consentry.toml`: as typed in, a checked [`Config`] out.
 
+mod access;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use url::Url;
 
 use super::{At, Fault, File, Section, paths::PathPatterns};
+
+pub use access::Access;
 
 /// Everything `consentry serve` needs to know, checked.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub struct Config {
     pub policies: Option<PathBuf>,
     /// The operator's templates, over the embedded ones.
     pub templates: Option<PathBuf>,
+    /// What is told of each request.
+    pub access: Access,
     /// Every bound by name.
     pub limits: Limits,
 }
@@ -179,6 +185,7 @@ impl Default for Config {
             data: PathBuf::from("consentry-data"),
             policies: None,
             templates: None,
+            access: Access::default(),
             limits: Limits::default(),
         }
     }
@@ -198,6 +205,7 @@ impl Config {
             });
             read_folders(root, &mut config);
             read_log(root);
+            config.access = Access::read(root);
             if let Some(mut section) = root.section("limits") {
                 config.limits = Limits::read(&mut section);
                 section.finish();

@@ -71,6 +71,11 @@ impl Store {
         Ok(Self { conn, next: newest.map_or(0, |idx| idx as u64 + 1) })
     }
 
+    /// The index of the next leaf: how many there are.
+    pub(in crate::consent_log) fn leaves(&self) -> u64 {
+        self.next
+    }
+
     /// Writes a batch in one transaction and returns when it is flushed. Order of entries = order of indices.
     pub(in crate::consent_log) fn commit(&mut self, entries: &[&Entry]) -> Result<Vec<Outcome>, CommitError> {
         let begun = self.conn.transaction_with_behavior(TransactionBehavior::Immediate);

@@ -12,15 +12,21 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::{config::Limits, site::Peer, wire::Body};
+use crate::{config::Limits, site::Peer, telemetry::metrics::Metrics, wire::Body};
 
 /// After an accept that failed (out of file descriptors, say) the loop waits this long, doubling.
 const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
 /// Answers every request on `listener` with `handle` until `stop` turns true; then lets requests
 /// under way end, for at most `limits.drain_s`.
-pub async fn serve<H, F>(listener: TcpListener, limits: &Limits, mut stop: watch::Receiver<bool>, handle: H)
-where
+/// Connections count as open in `metrics`, where there are any.
+pub async fn serve<H, F>(
+    listener: TcpListener,
+    limits: &Limits,
+    metrics: Option<Arc<Metrics>>,
+    mut stop: watch::Receiver<bool>,
+    handle: H,
+) where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -45,9 +51,10 @@ where
         };
         back_off = *BACK_OFF.start();
         let connection = connection(server.clone(), stream, Peer { address, tls: false }, stop.clone(), handle.clone());
+        let open = metrics.as_ref().map(|metrics| metrics.connection());
         tokio::spawn(async move {
             connection.await;
-            drop(permit);
+            drop((permit, open));
         });
     }
     drop(listener);
