@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    config::{Config, Fault},
+    config::{AdminToken, Config, Fault},
     notice::TemplateSources,
     policy::Sources,
     telemetry::access::Target,
@@ -59,6 +59,18 @@ pub fn load_config(named: Option<&Path>) -> Result<(Config, Vec<Fault>), Vec<Fau
     config.data = beside.join(&config.data);
     if let Some(Target::File(file)) = &mut config.access.log {
         *file = beside.join(&*file);
+    }
+    if let Some(named) = &config.admin_token_file {
+        let file = beside.join(named);
+        let text = read(&file).map_err(|fault| vec![fault])?;
+        let token = AdminToken::new(text.trim()).map_err(|message| {
+            vec![Fault::whole(
+                &file.to_string_lossy(),
+                message,
+                "put one long random text into it, such as `openssl rand -hex 32` prints",
+            )]
+        })?;
+        config.admin_token = Some(token);
     }
     Ok((config, warnings))
 }

@@ -188,14 +188,20 @@ impl App {
         let limits = self.site.config.limits.clone();
         let pipeline = Arc::clone(&self.pipeline);
         let metrics = Arc::clone(&self.site.telemetry.metrics);
-        let front = listen::serve(self.listener, &limits, Some(metrics), stopping.clone(), move |req, peer| {
-            let pipeline = Arc::clone(&pipeline);
-            async move { pipeline.handle(req, peer).await }
-        });
-        let health = admin::Health::new(Arc::clone(&self.site));
-        let admin = listen::serve(self.admin, &limits, None, stopping.clone(), move |req: Request<_>, _| {
-            let health = health.clone();
-            async move { health.answer(&req) }
+        // The admin listener goes last: while the gate drains it tells so.
+        let (drained, draining) = watch::channel(false);
+        let front = async {
+            let answer = move |req, peer| {
+                let pipeline = Arc::clone(&pipeline);
+                async move { pipeline.handle(req, peer).await }
+            };
+            listen::serve(self.listener, &limits, Some(metrics), stopping.clone(), answer).await;
+            let _ = drained.send(true);
+        };
+        let told = Arc::new(admin::Admin::new(Arc::clone(&self.site), probe(&self.pipeline), stopping.clone()));
+        let admin = listen::serve(self.admin, &limits, None, draining, move |req: Request<_>, _| {
+            let told = Arc::clone(&told);
+            async move { told.answer(req).await }
         });
         let reload = self.reloader.run(Arc::clone(&self.site), stopping.clone());
         let stop = async {
@@ -212,6 +218,19 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Asks every site behind whether it takes connections.
+fn probe(pipeline: &Arc<Pipeline>) -> admin::Probe {
+    let pipeline = Arc::clone(pipeline);
+    Arc::new(move || {
+        let pipeline = Arc::clone(&pipeline);
+        Box::pin(async move {
+            let fault = pipeline.upstream().probe().await.err().map(|failure| Causes(&failure).to_string());
+            let site = Arc::clone(pipeline.site().metrics.site());
+            vec![admin::Reached { site, upstream: pipeline.upstream().shown().to_owned(), fault }]
+        })
+    })
 }
 
 /// SIGHUP: whoever rotates files has moved the access log away.

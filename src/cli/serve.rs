@@ -70,9 +70,9 @@ fn configure(args: Args) -> Result<(Config, Vec<Fault>), Failed> {
     }
     config.listen = args.listen.unwrap_or(config.listen);
     config.admin = args.admin.unwrap_or(config.admin);
-    if !config.admin.ip().is_loopback() {
+    if !config.admin.ip().is_loopback() && config.admin_token.is_none() {
         return Err(Failed::Usage(format!(
-            "--admin {}: the admin listener is for this machine only; use a loopback address",
+            "--admin {}: the admin listener is for this machine only; use a loopback address, or set [server] admin_token",
             config.admin
         )));
     }

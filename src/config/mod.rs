@@ -8,4 +8,4 @@ mod settings;
 pub use fault::Fault;
 pub use paths::PathPatterns;
 pub use reader::{At, File, Section, nearest};
-pub use settings::{Access, Config, Containment, Limits, Rings, UpstreamHost, parse_upstream};
+pub use settings::{Access, AdminToken, Config, Containment, Limits, Rings, UpstreamHost, parse_upstream};

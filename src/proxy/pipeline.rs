@@ -102,6 +102,16 @@ impl Pipeline {
         Ok(Self { site, upstream, authority, origin, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
     }
 
+    /// The site it answers for.
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// The site behind.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
     pub async fn handle(&self, req: Request<Incoming>, peer: Peer) -> Response<Body> {
         let closing = Closing::open(&self.site, &req);

@@ -42,6 +42,9 @@ struct Address {
     shown: String,
 }
 
+/// How long a look at the upstream may take.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+
 /// Why an upstream cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamFault {
@@ -101,6 +104,19 @@ impl Upstream {
         }
         let sender = self.connect().await?;
         self.exchange(sender, req, progress).await
+    }
+
+    /// Whether it takes a connection now, TLS included, within a short time. The connection is let go again:
+    /// a site behind that serves one at a time must not wait for a request that does not come.
+    pub async fn probe(&self) -> Result<(), Failure> {
+        let time_max = self.connect_max.min(PROBE_MAX);
+        let connecting = tokio::time::timeout(time_max, self.open()).await;
+        connecting.map_err(|_| self.timeout(time_max, "upstream_connect_s"))?.map(drop)
+    }
+
+    /// Its address as configured.
+    pub fn shown(&self) -> &str {
+        &self.address.shown
     }
 
     /// Sends a request that asks for another protocol, on a connection that never enters the pool.

@@ -163,7 +163,7 @@ async fn slow_upstream(pieces: usize, pause: Duration) -> Upstream {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let _ = stream.read(&mut [0; 4096]).await;
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n";
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ntransfer-encoding: chunked\r\n";
                 let _ = stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await;
                 for piece in 0..pieces {
                     if piece > 0 {
@@ -183,7 +183,7 @@ async fn a_streamed_body_is_told_of_when_it_ends() {
     let dir = tempfile::tempdir().expect("a folder");
     let upstream = slow_upstream(2, Duration::from_millis(600)).await;
     let gate = gate(&upstream, dir.path()).await;
-    assert_eq!(gate.get("/data", &[]).await.body.len(), 1_000);
+    assert_eq!(gate.get("/image", &[]).await.body.len(), 1_000);
     let told = lines(&dir.path().join("access.log"), 1).await;
     assert_eq!((&told[0]["bytes"], &told[0]["ending"]), (&1_000.into(), &"whole".into()));
     let (ms, first) = (told[0]["ms"].as_f64().expect("a time"), told[0]["upstream_ms"].as_f64().expect("a time"));
@@ -196,7 +196,7 @@ async fn a_visitor_who_leaves_is_told_of_as_well() {
     let upstream = slow_upstream(100, Duration::from_millis(20)).await;
     let gate = gate(&upstream, dir.path()).await;
     let mut visitor = TcpStream::connect(gate.address).await.expect("the gate listens");
-    visitor.write_all(b"GET /data HTTP/1.1\r\nhost: a.example\r\n\r\n").await.expect("sent");
+    visitor.write_all(b"GET /image HTTP/1.1\r\nhost: a.example\r\n\r\n").await.expect("sent");
     visitor.read(&mut [0; 256]).await.expect("a beginning");
     drop(visitor);
     let told = lines(&dir.path().join("access.log"), 1).await;

@@ -9,6 +9,7 @@ mod decision;
 mod documents;
 mod harness;
 mod heads;
+mod health;
 mod house;
 mod metrics;
 mod pages;

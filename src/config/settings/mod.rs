@@ -1,6 +1,7 @@
 //! `consentry.toml`: as typed in, a checked [`Config`] out.
 
 mod access;
+mod admin;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,6 +11,7 @@ use url::Url;
 use super::{At, Fault, File, Section, paths::PathPatterns};
 
 pub use access::Access;
+pub use admin::AdminToken;
 
 /// Everything `consentry serve` needs to know, checked.
 #[derive(Clone, Debug)]
@@ -18,6 +20,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where health is told: loopback unless a token is set.
     pub admin: SocketAddr,
+    /// What opens the admin listener to other machines.
+    pub admin_token: Option<AdminToken>,
+    /// The file that holds it; [`crate::app`] reads it.
+    pub admin_token_file: Option<PathBuf>,
     /// Proxies in front whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The site behind: scheme, host and port. `None` until given in the file or on the command line.
@@ -174,6 +180,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_token: None,
+            admin_token_file: None,
             trusted_proxies: Vec::new(),
             upstream: None,
             upstream_host: UpstreamHost::Upstream,
@@ -221,11 +229,13 @@ fn read_server(root: &mut Section<'_>, config: &mut Config) {
     if let Some(at) = section.string("listen") {
         set_address(&section, at, &mut config.listen);
     }
+    (config.admin_token, config.admin_token_file) = admin::read_token(&mut section);
     if let Some(at) = section.string("admin") {
         let offset = at.offset;
         set_address(&section, at, &mut config.admin);
-        if !config.admin.ip().is_loopback() {
-            section.fault(offset, "the admin listener is open to the network", "use a loopback address such as 127.0.0.1:8081");
+        if !config.admin.ip().is_loopback() && config.admin_token.is_none() && config.admin_token_file.is_none() {
+            let mend = "use a loopback address such as 127.0.0.1:8081, or set admin_token";
+            section.fault(offset, "the admin listener is open to the network", mend);
         }
     }
     for at in section.strings("trusted_proxies").unwrap_or_default() {
