@@ -4,6 +4,7 @@
 mod files;
 mod keys;
 mod reload;
+mod watchdog;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -198,6 +199,8 @@ impl App {
             listen::serve(self.listener, &limits, Some(metrics), stopping.clone(), answer).await;
             let _ = drained.send(true);
         };
+        // Its word is due as long as the gate drains.
+        let watched = watchdog::feed(draining.clone());
         let told = Arc::new(admin::Admin::new(Arc::clone(&self.site), probe(&self.pipeline), stopping.clone()));
         let admin = listen::serve(self.admin, &limits, None, draining, move |req: Request<_>, _| {
             let told = Arc::clone(&told);
@@ -210,7 +213,7 @@ impl App {
             let _ = stop.send(true);
         };
         let reopen = reopen_on_hangup(self.site.telemetry.access.clone(), stopping.clone());
-        tokio::join!(front, admin, reload, reopen, stop);
+        tokio::join!(front, admin, reload, reopen, watched, stop);
         self.site.log.close().await;
         if let Some(access) = self.site.telemetry.access.clone() {
             // A thread that ends early has nothing left to write.
@@ -233,15 +236,19 @@ fn probe(pipeline: &Arc<Pipeline>) -> admin::Probe {
     })
 }
 
-/// SIGHUP: whoever rotates files has moved the access log away.
+/// SIGHUP: whoever rotates files has moved the access log away. It must never end the gate, which is what it
+/// does to a process that does not listen.
 async fn reopen_on_hangup(access: Option<AccessLog>, mut stop: watch::Receiver<bool>) {
-    let Some(access) = access else { return };
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return warn!("SIGHUP cannot be listened for: the access log follows a moved file by itself, a little later");
+        return warn!("SIGHUP cannot be listened for; the access log follows a moved file by itself, a little later");
     };
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => access.reopen(),
+            Some(()) = hangup.recv() => {
+                if let Some(access) = &access {
+                    access.reopen();
+                }
+            }
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }

@@ -21,8 +21,16 @@ pub(super) struct Args {
 /// The commented configuration.
 const CONFIG: &str = include_str!("../../templates/ops/consentry.toml");
 
+/// What runs it: units for systemd, an image.
+const OPS: [(&str, &str); 3] = [
+    ("consentry.service", include_str!("../../templates/ops/consentry.service")),
+    ("consentry.socket", include_str!("../../templates/ops/consentry.socket")),
+    ("Containerfile", include_str!("../../templates/ops/Containerfile")),
+];
+
 pub(super) fn run(args: &Args) -> Result<(), Failed> {
     let mut files: Vec<(PathBuf, String)> = vec![(args.dir.join("consentry.toml"), CONFIG.to_owned())];
+    files.extend(OPS.map(|(name, text)| (args.dir.join("ops").join(name), text.to_owned())));
     let policies = args.dir.join("policies");
     files.extend(Sources::embedded().iter().map(|(path, text)| (policies.join(path), text.to_owned())));
     let templates = args.dir.join("templates");

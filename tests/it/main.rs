@@ -12,6 +12,7 @@ mod heads;
 mod health;
 mod house;
 mod metrics;
+mod ops;
 mod pages;
 mod passing;
 mod process;
