@@ -294,14 +294,15 @@ async fn the_image_is_built_as_its_file_says_and_serves_a_page() {
         .args(["--upstream", &format!("http://{}", upstream.address)])
         .args(["--listen", &listen.to_string(), "--admin", &admin.to_string()])
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(fs::File::create(dir.path().join("told")).expect("a file"))
         .spawn()
         .expect("chroot is there");
     let mut gate = Process(gate);
     assert!(ask(listen, &get("/")).await.contains("accept_all"));
     assert!(image.join("data/consent-log.db").exists());
     gate.signal("-TERM");
-    assert!(gate.0.wait().expect("it ends").success());
+    let ended = gate.0.wait().expect("it ends");
+    assert!(ended.success(), "{ended:?}: {}", fs::read_to_string(dir.path().join("told")).unwrap_or_default());
     buildah(&["rm", "--all"]);
     buildah(&["rmi", "--all"]);
 }
