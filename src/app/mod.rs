@@ -11,7 +11,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 use http::Request;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tracing::{error, info, warn};
@@ -185,6 +185,7 @@ impl App {
 
     /// Runs until `stopped` resolves, then drains and closes the log.
     pub async fn run(self, stopped: impl Future<Output = ()>) -> Result<(), AppError> {
+        let hangups = signal(SignalKind::hangup());
         let (stop, stopping) = watch::channel(false);
         let limits = self.site.config.limits.clone();
         let pipeline = Arc::clone(&self.pipeline);
@@ -212,7 +213,7 @@ impl App {
             info!("stopping: requests under way may end");
             let _ = stop.send(true);
         };
-        let reopen = reopen_on_hangup(self.site.telemetry.access.clone(), stopping.clone());
+        let reopen = reopen_on_hangup(hangups, self.site.telemetry.access.clone(), stopping.clone());
         tokio::join!(front, admin, reload, reopen, watched, stop);
         self.site.log.close().await;
         if let Some(access) = self.site.telemetry.access.clone() {
@@ -238,13 +239,13 @@ fn probe(pipeline: &Arc<Pipeline>) -> admin::Probe {
 
 /// SIGHUP: whoever rotates files has moved the access log away. It must never end the gate, which is what it
 /// does to a process that does not listen.
-async fn reopen_on_hangup(access: Option<AccessLog>, mut stop: watch::Receiver<bool>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+async fn reopen_on_hangup(hangups: std::io::Result<Signal>, access: Option<AccessLog>, mut stop: watch::Receiver<bool>) {
+    let Ok(mut hangups) = hangups else {
         return warn!("SIGHUP cannot be listened for; the access log follows a moved file by itself, a little later");
     };
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => {
+            Some(()) = hangups.recv() => {
                 if let Some(access) = &access {
                     access.reopen();
                 }

@@ -45,6 +45,7 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
     let (config, warnings) = configure(args)?;
     super::block_on(async move {
         warnings.iter().for_each(|warning| warn!("{warning}"));
+        let stopped = stopped();
         let observe = config.observe;
         let upstream = config.upstream.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()).unwrap_or_default();
         let app = App::open(config).await.map_err(failed)?;
@@ -55,7 +56,7 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         if observe {
             warn!("observing: pages pass unchanged, tags included; nothing is held and nobody is asked");
         }
-        app.run(stopped()).await.map_err(failed)
+        app.run(stopped).await.map_err(failed)
     })
 }
 
@@ -91,12 +92,15 @@ pub(super) fn failed(error: AppError) -> Failed {
     }
 }
 
-/// Resolves at SIGTERM or SIGINT.
-pub(super) async fn stopped() {
+/// Resolves at SIGTERM or SIGINT. Both are listened for from the call on: one that comes while the gate still
+/// opens ends it as any other does.
+pub(super) fn stopped() -> impl Future<Output = ()> {
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime that listens for signals runs");
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime that listens for signals runs");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

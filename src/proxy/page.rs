@@ -16,7 +16,7 @@ use crate::{
     html::{self, Ending},
     notice::{Fill, Layer},
     site::{Ctx, Seen, Site},
-    telemetry::{Trail, metrics::PageOutcome},
+    telemetry::{Route, Trail, metrics::PageOutcome},
     vocab::Verdict,
     wire::{Causes, Failure},
 };
@@ -108,7 +108,8 @@ pub(super) fn on_end(ctx: &Ctx, prepared: &Prepared) -> html::OnEnd {
     Box::new(move |report, ending| {
         match &ending {
             Ending::Cut(error) if observe => warn!(page = path, "this page would be cut: {}", Causes(error)),
-            Ending::Cut(error) => error!(page = path, "a page was cut: {}", Causes(error)),
+            // As a route: this trace is not the operator's own try, but a visitor's page.
+            Ending::Cut(error) => error!(page = ?Route::of(&path), "a page was cut: {}", Causes(error)),
             Ending::Complete | Ending::Left => {}
         }
         let seen = Seen::page(&policy, &path, report);
