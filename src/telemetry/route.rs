@@ -178,6 +178,8 @@ mod tests {
         fn no_telling_segment_is_kept(secret in telling(), before in "(/[a-z]{3,8}){0,3}", after in "(/[a-z]{3,8}){0,2}") {
             // A letter or two may be in any word beside it.
             prop_assume!(secret.len() > 2 || secret.bytes().any(|b| b.is_ascii_digit()));
+            // The one form with digits that is kept on purpose.
+            prop_assume!(!is_version(&secret));
             let route = Route::of(&format!("{before}/{secret}{after}"));
             prop_assert!(!route.as_str().contains(&secret), "{} keeps {secret}", route.as_str());
             prop_assert!(route.as_str().contains(ID), "{}", route.as_str());
