@@ -182,6 +182,25 @@ impl Failure {
         !matches!(self, Self::NotRecorded(_))
     }
 
+    /// The bound that was met, by its name in `[limits]`.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::TooMany { limit, .. } | Self::UpstreamTimeout { limit, .. } => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// One word for what the site behind did wrong; none where it did nothing.
+    pub fn upstream_fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => Some("unreachable"),
+            Self::UpstreamTimeout { .. } => Some("timeout"),
+            Self::UpstreamBroke { .. } => Some("broke"),
+            Self::Loop => Some("loop"),
+            _ => None,
+        }
+    }
+
     /// Headers that belong to the answer.
     pub fn headers(&self, headers: &mut HeaderMap) {
         match self {

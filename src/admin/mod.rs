@@ -1,87 +1,92 @@
-//! The admin listener: whether the gate lives, whether it is ready, and what browsers reported.
+//! The admin listener: whether the gate lives, whether it is ready, its numbers, and what browsers reported.
 
+mod door;
+mod health;
+mod metrics;
 mod reports;
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, StatusCode, header, uri::Authority};
-use serde_json::json;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use tokio::sync::watch;
+
+pub use health::{Probe, Reached};
 
 use crate::{
-    consent_log::Health as LogHealth,
-    site::{Site, Sites},
+    config::AdminToken,
+    consent_log::ConsentLog,
+    site::Sites,
+    telemetry::metrics::Metrics,
     wire::{self, Body},
 };
+use door::Entry;
+use health::Reachable;
 
-/// Tells health and reports.
-#[derive(Clone)]
-pub struct Health {
+/// Answers what the admin listener is asked.
+pub struct Admin {
     sites: Arc<Sites>,
+    log: Arc<ConsentLog>,
+    metrics: Arc<Metrics>,
+    token: Option<AdminToken>,
+    reachable: Reachable,
+    stopping: watch::Receiver<bool>,
 }
 
-impl Health {
-    /// Tells the health of all sites.
-    pub fn new(sites: Arc<Sites>) -> Self {
-        Self { sites }
+/// What the admin listener tells of.
+pub struct Told {
+    /// The sites in force.
+    pub sites: Arc<Sites>,
+    /// The consent log that they share.
+    pub log: Arc<ConsentLog>,
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Admin {
+    /// `token` opens it to other machines; `probe` asks the sites behind; `stopping` turns true when the gate is
+    /// about to stop.
+    pub fn new(told: Told, token: Option<AdminToken>, probe: Probe, stopping: watch::Receiver<bool>) -> Self {
+        let Told { sites, log, metrics } = told;
+        Self { sites, log, metrics, token, reachable: Reachable::new(probe), stopping }
     }
 
-    /// Answers `/healthz` (the process and its consent log live), `/readyz` (it may get requests) and
-    /// `/reports` (third parties that browsers reported).
-    pub fn answer<B>(&self, req: &Request<B>) -> Response<Body> {
-        // A page elsewhere that rebinds its name to this address must learn nothing (traps: admin).
-        if !names_this_machine(req) {
-            return wire::answer(StatusCode::FORBIDDEN, wire::JSON, r#"{"error":"the Host header names another machine"}"#);
+    /// Answers `/healthz` (the process and its consent log live), `/readyz` (it may get requests), `/metrics`
+    /// (numbers for Prometheus) and `/reports` (third parties that browsers reported).
+    pub async fn answer<B>(&self, req: Request<B>) -> Response<Body> {
+        let entry = door::entry(&req, self.token.as_ref());
+        if entry == Entry::WrongHost {
+            return refusal(StatusCode::FORBIDDEN, "the Host header names another machine");
         }
         if !matches!(*req.method(), Method::GET | Method::HEAD) {
-            return wire::answer(StatusCode::METHOD_NOT_ALLOWED, wire::JSON, r#"{"error":"GET"}"#);
+            return refusal(StatusCode::METHOD_NOT_ALLOWED, "GET");
         }
-        match req.uri().path() {
-            "/healthz" | "/readyz" => self.health(),
-            "/reports" => wire::answer(StatusCode::OK, wire::JSON, reports::told(&self.sites.all()).to_string()),
-            _ => wire::answer(StatusCode::NOT_FOUND, wire::JSON, r#"{"error":"there are /healthz, /readyz and /reports"}"#),
-        }
-    }
-
-    fn health(&self) -> Response<Body> {
-        let sites = self.sites.all();
-        let log = sites.first().map_or(LogHealth::Closed, |site| site.shared.log.health());
-        let status = if log == LogHealth::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let told = match log {
-            LogHealth::Ready => "ready".to_owned(),
-            LogHealth::LowDisk { free_bytes, reserve_bytes } => {
-                format!("only {free_bytes} bytes are free on the disk; {reserve_bytes} must stay free")
+        match (req.uri().path(), entry) {
+            ("/healthz", Entry::Whole) => health::healthy(&self.log, &self.sites.all()),
+            ("/readyz", Entry::Whole) => self.ready().await,
+            ("/healthz", _) => bare(&health::healthy(&self.log, &self.sites.all())),
+            ("/readyz", _) => bare(&self.ready().await),
+            ("/metrics", Entry::Whole) => metrics::told(&self.metrics, &self.log, &self.sites.all()),
+            ("/reports", Entry::Whole) => wire::answer(StatusCode::OK, wire::JSON, reports::told(&self.sites.all()).to_string()),
+            (_, Entry::Whole) => refusal(StatusCode::NOT_FOUND, "there are /healthz, /readyz, /metrics and /reports"),
+            _ => {
+                let mut resp = refusal(StatusCode::UNAUTHORIZED, "send the admin token: Authorization: Bearer …");
+                resp.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                resp
             }
-            LogHealth::Poisoned { first } => format!("a write failed: {first}; start consentry again"),
-            LogHealth::Closed => "closed".to_owned(),
-        };
-        let revision = |site: &Arc<Site>| json!(site.snapshot().policy.revision().to_string());
-        let policy = match sites.as_slice() {
-            [one] => revision(one),
-            several => several.iter().map(|site| (site.config.name(), revision(site))).collect(),
-        };
-        wire::answer(status, wire::JSON, json!({ "consent_log": told, "policy": policy }).to_string())
-    }
-}
-
-fn names_this_machine<B>(req: &Request<B>) -> bool {
-    let host = wire::single(req.headers(), &header::HOST).and_then(|host| host.parse::<Authority>().ok());
-    host.is_some_and(|authority| {
-        let name = authority.host().trim_matches(['[', ']']);
-        name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_answered() {
-        for (host, want) in
-            [("localhost:8081", true), ("127.0.0.1", true), ("[::1]:8081", true), ("evil.example", false), ("10.0.0.1", false)]
-        {
-            let req = Request::builder().header("host", host).body(()).expect("a test request");
-            assert_eq!(names_this_machine(&req), want, "{host}");
         }
     }
+
+    async fn ready(&self) -> Response<Body> {
+        let stopping = *self.stopping.borrow();
+        health::ready(&self.log, &self.sites.all(), &self.reachable, stopping).await
+    }
+}
+
+fn refusal(status: StatusCode, why: &str) -> Response<Body> {
+    wire::answer(status, wire::JSON, serde_json::json!({ "error": why }).to_string())
+}
+
+/// The status of an answer and nothing of what it tells.
+fn bare(told: &Response<Body>) -> Response<Body> {
+    wire::answer(told.status(), wire::JSON, "{}")
 }

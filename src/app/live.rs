@@ -8,8 +8,6 @@ use tracing::warn;
 use super::{AppError, compile};
 use crate::{
     config::{Config, Containment, Fault, Limits, SiteConfig},
-    consent::Keys,
-    consent_log::ConsentLog,
     headers::csp,
     proxy::{
         hosts::{Hosts, Table},
@@ -35,8 +33,8 @@ pub(super) struct Live {
 
 impl Live {
     /// Builds the sites a process begins with. `snapshots` has one a site, in their order.
-    pub(super) fn open(config: Config, keys: Keys, log: ConsentLog, snapshots: Vec<Arc<Snapshot>>) -> Result<Self, AppError> {
-        let shared = Arc::new(Shared::new(config.limits.clone(), config.trusted_proxies.clone(), keys, log));
+    pub(super) fn open(shared: Shared, config: Config, snapshots: Vec<Arc<Snapshot>>) -> Result<Self, AppError> {
+        let shared = Arc::new(shared);
         let pipelines = pipelines(&[], &config, &shared, snapshots)?;
         let plain = OnceLock::new();
         let hosts = Hosts::new(table(&shared, &pipelines, &plain));

@@ -8,12 +8,14 @@ mod live;
 mod reload;
 mod service;
 mod source;
+mod told;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::Request;
 use tokio::{
     net::TcpListener,
+    signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
 };
 use tracing::{error, info, warn};
@@ -30,7 +32,7 @@ use crate::{
         secure::{self, Secure},
         upstream::{UpstreamFault, Upstreams},
     },
-    site::{Sites, Snapshot},
+    site::{Shared, Sites, Snapshot},
     tls::{Tls, TlsError},
     wire::Causes,
 };
@@ -76,6 +78,9 @@ pub enum AppError {
     /// TLS towards visitors cannot be set up; files at fault are [`Faults`](Self::Faults).
     #[error(transparent)]
     Tls(TlsError),
+    /// The access log cannot be written.
+    #[error("the access log cannot be written: check [access] log, and who may write there")]
+    Access(#[source] std::io::Error),
     /// The signing keys cannot be read or made.
     #[error("the signing keys in {} cannot be used", .file.display())]
     Keys {
@@ -167,7 +172,7 @@ impl App {
                 break;
             }
         }
-        let live = Live::open(config, keys, log, snapshots)?;
+        let live = Live::open(Shared::new(&config, keys, log, told::telemetry(&config)?), config, snapshots)?;
         Ok(Self { live, front, tls, admin, reloader })
     }
 
@@ -203,10 +208,11 @@ impl App {
 
     /// Runs until `stopped` resolves, then drains and closes the log.
     pub async fn run(self, stopped: impl Future<Output = ()>) -> Result<(), AppError> {
+        let hangups = signal(SignalKind::hangup());
         let (stop, stopping) = watch::channel(false);
         let limits = self.live.config.limits.clone();
-        let log = Arc::clone(&self.live.shared.log);
-        let hosts = Arc::clone(&self.live.hosts);
+        let (log, hosts) = (Arc::clone(&self.live.shared.log), Arc::clone(&self.live.hosts));
+        let telemetry = self.live.shared.telemetry.clone();
         let secure =
             self.tls.as_ref().map(|(tls, listeners)| Secure::new(tls.clone(), &listeners[0], &self.live.config.trusted_proxies));
         let mut sockets: Vec<Socket> = self.front.into_iter().map(Socket::plain).collect();
@@ -214,22 +220,33 @@ impl App {
             sockets.extend(listeners.into_iter().map(|listener| Socket { listener, tls: Some(tls.server_config()) }));
             tls
         });
-        let front = listen::serve(sockets, listen::Setting::of(&self.live.config), stopping.clone(), move |req, peer| {
-            let (hosts, secure) = (Arc::clone(&hosts), secure.clone());
-            async move { secure::around(secure.as_ref(), req, peer, |req| hosts.handle(req, peer)).await }
-        });
+        let probe = told::probe(&hosts);
+        // The admin listener goes last: while the gate drains it tells so.
+        let (drained, draining) = watch::channel(false);
+        let setting = listen::Setting::of(&self.live.config, &telemetry.metrics);
+        let front = async {
+            let answer = move |req, peer| {
+                let (hosts, secure) = (Arc::clone(&hosts), secure.clone());
+                async move { secure::around(secure.as_ref(), req, peer, |req| hosts.handle(req, peer)).await }
+            };
+            listen::serve(sockets, setting, stopping.clone(), answer).await;
+            let _ = drained.send(true);
+        };
         let renewal = async {
             if let Some(tls) = certificates {
                 tls.run(stopping.clone()).await;
             }
         };
-        let health = admin::Health::new(Arc::clone(&self.live.sites));
+        let told =
+            admin::Told { sites: Arc::clone(&self.live.sites), log: Arc::clone(&log), metrics: Arc::clone(&telemetry.metrics) };
+        let told = Arc::new(admin::Admin::new(told, self.live.config.admin_token.clone(), probe, stopping.clone()));
         let admin = self.admin.into_iter().map(Socket::plain).collect();
-        let admin = listen::serve(admin, listen::Setting::direct(&limits), stopping.clone(), move |req: Request<_>, _| {
-            let health = health.clone();
-            async move { health.answer(&req) }
+        let admin = listen::serve(admin, listen::Setting::direct(&limits), draining, move |req: Request<_>, _| {
+            let told = Arc::clone(&told);
+            async move { told.answer(req).await }
         });
         let reload = self.reloader.run(self.live, stopping.clone());
+        let reopen = told::reopen_on_hangup(hangups, telemetry.access.clone(), stopping.clone());
         let stop = async {
             stopped.await;
             info!("stopping: requests under way may end");
@@ -237,12 +254,16 @@ impl App {
             let _ = stop.send(true);
         };
         service::ready();
-        let running = async { tokio::join!(front, renewal, admin, reload, stop) };
+        let running = async { tokio::join!(front, renewal, admin, reload, reopen, stop) };
         tokio::select! {
             _ = running => {}
             () = service::watchdog() => {}
         }
         log.close().await;
+        if let Some(access) = telemetry.access {
+            // A thread that ends early has nothing left to write.
+            let _ = tokio::task::spawn_blocking(move || access.flush()).await;
+        }
         Ok(())
     }
 }

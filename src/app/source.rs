@@ -9,7 +9,10 @@ use std::{
 use url::Url;
 
 use super::files;
-use crate::config::{Config, Fault};
+use crate::{
+    config::{AdminToken, Config, Fault},
+    telemetry::access::Target,
+};
 
 /// The configuration file that is read when none is named, if it is there.
 const DEFAULT_FILE: &str = "consentry.toml";
@@ -107,6 +110,18 @@ fn read(file: &Path) -> Result<(Config, Vec<Fault>), Vec<Fault>> {
     config.data = beside.join(&config.data);
     if let Some(tls) = &mut config.tls {
         tls.lie_beside(&beside);
+    }
+    if let Some(Target::File(file)) = &mut config.access.log {
+        *file = beside.join(&*file);
+    }
+    if let Some(named) = &config.admin_token_file {
+        let file = beside.join(named);
+        let text = files::read(&file).map_err(|fault| vec![fault])?;
+        let token = AdminToken::new(text.trim()).map_err(|message| {
+            let mend = "put one long random text into it, such as `openssl rand -hex 32` prints";
+            vec![Fault::whole(&file.to_string_lossy(), message, mend)]
+        })?;
+        config.admin_token = Some(token);
     }
     Ok((config, warnings))
 }

@@ -21,8 +21,16 @@ pub(super) struct Args {
 /// The commented configuration.
 const CONFIG: &str = include_str!("../../templates/ops/consentry.toml");
 
+/// What runs it: units for systemd, an image.
+const OPS: [(&str, &str); 3] = [
+    ("consentry.service", include_str!("../../templates/ops/consentry.service")),
+    ("consentry.socket", include_str!("../../templates/ops/consentry.socket")),
+    ("Containerfile", include_str!("../../templates/ops/Containerfile")),
+];
+
 pub(super) fn run(args: &Args) -> Result<(), Failed> {
     let mut files: Vec<(PathBuf, String)> = vec![(args.dir.join("consentry.toml"), CONFIG.to_owned())];
+    files.extend(OPS.map(|(name, text)| (args.dir.join("ops").join(name), text.to_owned())));
     let policies = args.dir.join("policies");
     files.extend(Sources::embedded().iter().map(|(path, text)| (policies.join(path), text.to_owned())));
     let templates = args.dir.join("templates");
@@ -65,6 +73,8 @@ mod tests {
         let uncommented: String = CONFIG
             .lines()
             .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            // What has no default, since it is off.
+            .filter(|line| !["admin_token_file", "log = "].iter().any(|off| line.starts_with(off)))
             .collect::<Vec<_>>()
             .join("\n");
         let (config, faults, _) = Config::read("consentry.toml", &uncommented);
@@ -74,7 +84,7 @@ mod tests {
             (config.listen, config.admin, &config.sites[0].prefix),
             (defaults.listen, defaults.admin, &defaults.sites[0].prefix)
         );
-        assert_eq!(config.limits, Limits::default());
+        assert_eq!((config.limits, config.access), (Limits::default(), defaults.access));
         for (name, ..) in Limits::TABLE {
             assert!(uncommented.contains(&format!("\n{name} = ")), "{name} is missing in the commented file");
         }

@@ -52,6 +52,7 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         // Before the long part of the start: a process that does not listen yet is ended by this signal.
         let hang_up = signal(SignalKind::hangup()).expect("the runtime that listens for signals runs");
         warnings.iter().for_each(|warning| warn!("{warning}"));
+        let (stopped, stopped_twice) = (stopped(), signalled(2));
         let data = config.data.display().to_string();
         let app = App::open_from(source, config).await.map_err(failed)?;
         let address = app.address().map_err(|error| Failed::Working(error.into()))?;
@@ -73,8 +74,8 @@ pub(super) fn run(args: Args) -> Result<(), Failed> {
         }
         tokio::spawn(hang_ups(hang_up, app.reload()));
         tokio::select! {
-            ended = app.run(stopped()) => ended.map_err(failed),
-            () = stopped_twice() => Err(Failed::Working(anyhow::anyhow!("told to stop twice: requests under way were cut off"))),
+            ended = app.run(stopped) => ended.map_err(failed),
+            () = stopped_twice => Err(Failed::Working(anyhow::anyhow!("told to stop twice: requests under way were cut off"))),
         }
     })
 }
@@ -100,9 +101,9 @@ fn check(config: &Config) -> Result<(), Failed> {
     if config.sites.iter().any(|site| site.upstreams.is_empty()) {
         return Err(Failed::Usage(AppError::NoUpstream.to_string()));
     }
-    if !config.admin.ip().is_loopback() {
+    if !config.admin.ip().is_loopback() && config.admin_token.is_none() {
         return Err(Failed::Usage(format!(
-            "--admin {}: the admin listener is for this machine only; use a loopback address",
+            "--admin {}: the admin listener is for this machine only; use a loopback address, or set [server] admin_token",
             config.admin
         )));
     }
@@ -125,22 +126,21 @@ pub(super) fn failed(error: AppError) -> Failed {
 }
 
 /// Resolves at SIGTERM or SIGINT: requests under way may end.
-pub(super) async fn stopped() {
-    signalled(1).await;
+pub(super) fn stopped() -> impl Future<Output = ()> {
+    signalled(1)
 }
 
-/// Resolves at the second of them: nothing is waited for. The consent log writes what it has taken.
-async fn stopped_twice() {
-    signalled(2).await;
-}
-
-async fn signalled(times: u32) {
+/// Resolves at so many of them. They are listened for from the call on: one that comes while the gate still
+/// opens ends it as any other does.
+fn signalled(times: u32) -> impl Future<Output = ()> {
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime that listens for signals runs");
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime that listens for signals runs");
-    for _ in 0..times {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    async move {
+        for _ in 0..times {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
     }
 }

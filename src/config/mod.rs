@@ -9,6 +9,6 @@ pub use fault::{Fault, Place};
 pub use paths::PathPatterns;
 pub use reader::{At, File, Section, nearest};
 pub use settings::{
-    AcmeConfig, CertificateFiles, ChallengeKind, Config, Containment, HostPattern, Limits, Rings, SiteConfig, TlsConfig,
-    UpstreamHost, parse_upstream,
+    Access, AcmeConfig, AdminToken, CertificateFiles, ChallengeKind, Config, Containment, HostPattern, Limits, Rings, SiteConfig,
+    TlsConfig, UpstreamHost, parse_upstream,
 };

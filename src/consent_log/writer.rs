@@ -6,7 +6,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -96,6 +99,8 @@ struct Shared {
     dir: PathBuf,
     file: PathBuf,
     options: Options,
+    /// As of the newest commit.
+    leaves: AtomicU64,
     /// Set once, by the first write that fails.
     poisoned: OnceLock<Arc<StoreError>>,
     /// The newest signed note.
@@ -124,7 +129,9 @@ impl ConsentLog {
             signed.map_err(|error| error.opening(&dir.join(store::FILE)))?;
         }
         let checkpoint = Mutex::new(reader.newest_checkpoint()?.map(|newest| newest.note.into()));
-        let shared = Arc::new(Shared { dir: dir.to_owned(), file, options, poisoned: OnceLock::new(), checkpoint });
+        let leaves = AtomicU64::new(store.tree().size());
+        let shared = Shared { dir: dir.to_owned(), file, options, leaves, poisoned: OnceLock::new(), checkpoint };
+        let shared = Arc::new(shared);
         let publisher = Publisher::start(dir)?;
         let writer =
             Writer { store, signer: keys.signer, publisher, shared: Arc::clone(&shared), _lock: lock, _running: running };
@@ -181,6 +188,21 @@ impl ConsentLog {
             Err(_) => Health::LowDisk { free_bytes: 0, reserve_bytes: self.shared.options.reserve_bytes },
             Ok(()) => Health::Ready,
         }
+    }
+
+    /// How many decisions, notices and policies wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// How many leaves stand in the log: decisions, notices and policies.
+    pub fn leaves(&self) -> u64 {
+        self.shared.leaves.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that can still be written to the disk of the data folder.
+    pub fn free_bytes(&self) -> std::io::Result<u64> {
+        folder::free_bytes(&self.shared.dir)
     }
 
     /// Takes no more, writes what is queued, brings everything into the one file and lets the folder go.
@@ -310,6 +332,7 @@ impl Writer {
                 if let Some(note) = signed {
                     self.shared.set_checkpoint(note);
                 }
+                self.shared.leaves.store(self.store.tree().size(), Ordering::Relaxed);
                 answer(batch, outcomes);
                 self.publisher.wake();
             }

@@ -28,6 +28,7 @@ use crate::{
     headers,
     notice::{self, Message},
     site::{Ctx, Seen, grants_for, new_subject},
+    telemetry::metrics::{DecisionOutcome, UNREAD},
     vocab::PurposeSet,
     wire::{self, Body, Causes, Failure, SEC_FETCH_SITE},
 };
@@ -96,7 +97,10 @@ struct Checked {
 async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> Response<Body> {
     let checked = match check(ctx, headers, format, &body) {
         Ok(checked) => checked,
-        Err(read) => return unprocessable(ctx, headers, format, &read),
+        Err(read) => {
+            ctx.site.metrics.decision(UNREAD, DecisionOutcome::Invalid);
+            return unprocessable(ctx, headers, format, &read);
+        }
     };
     let record = match record(ctx, headers, &checked) {
         Ok(record) => record,
@@ -108,6 +112,7 @@ async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> 
     // whose visitor is asked again.
     match ctx.site.shared.log.append(record).await {
         Ok(recorded) => {
+            ctx.site.metrics.decision(checked.decision.choice.name(), DecisionOutcome::Recorded);
             info!(site = ctx.front.host, kind = kind.as_str(), method = checked.decision.choice.name(), "decision recorded");
             let purposes = checked.decision.purposes.iter().cloned().collect();
             // Nobody may be listening.
@@ -342,6 +347,7 @@ fn not_recorded(
     checked: &Checked,
     cause: &(dyn std::error::Error + 'static),
 ) -> Response<Body> {
+    ctx.site.metrics.decision(checked.decision.choice.name(), DecisionOutcome::NotRecorded);
     error!(site = ctx.front.host, cause = %Causes(cause), "a decision could not be recorded");
     let refusal = !checked.decision.grants_anything();
     let status = StatusCode::SERVICE_UNAVAILABLE;

@@ -16,6 +16,7 @@ pub use failure::failure_page;
 
 use crate::{
     site::Ctx,
+    telemetry::metrics::{DecisionOutcome, UNREAD},
     wire::{self, Body, Failure},
 };
 
@@ -38,7 +39,8 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
     // elsewhere must not use up what a visitor has.
     let decides = own_path == "/decision" && req.method() == Method::POST && decision::same_origin(&ctx, req.headers()).is_ok();
     match decides {
-        true => within(&ctx, &ctx.site.shared.decisions, "decisions_per_minute")?,
+        true => within(&ctx, &ctx.site.shared.decisions, "decisions_per_minute")
+            .inspect_err(|_| ctx.site.metrics.decision(UNREAD, DecisionOutcome::Limited))?,
         false => within(&ctx, &ctx.site.shared.own_requests, "own_requests_per_minute")?,
     }
     match own_path {

@@ -50,6 +50,11 @@ impl Hosts {
         self.0.store(Arc::new(table));
     }
 
+    /// The pipelines of every site, in the order of the configuration.
+    pub fn pipelines(&self) -> Vec<Arc<Pipeline>> {
+        self.0.load().all.clone()
+    }
+
     /// How the upstreams of every site are doing, by the name the site is known by.
     pub fn upstreams(&self) -> Vec<(String, Vec<UpstreamState>)> {
         let table = self.0.load();

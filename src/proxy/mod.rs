@@ -3,6 +3,7 @@
 
 mod answers;
 mod asked;
+mod closing;
 mod contain;
 mod heads;
 mod hop;

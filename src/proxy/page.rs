@@ -1,7 +1,7 @@
 //! What goes into a page and what comes out of it: the engine's view of one page of one visitor, the
 //! notice in it, and the report at its end.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, Method, header};
 use tracing::{debug, error, info, warn};
@@ -15,7 +15,8 @@ use crate::{
     headers::csp,
     html::{self, Ending},
     notice::{Fill, Layer},
-    site::{Ctx, Seen},
+    site::{Ctx, Seen, Site},
+    telemetry::{Route, Trail, metrics::PageOutcome},
     vocab::Verdict,
     wire::{Causes, Failure},
 };
@@ -102,15 +103,17 @@ pub(super) fn needs(ctx: &Ctx) -> Result<csp::Needs, Failure> {
 /// Tells what the page carried, once it is over.
 pub(super) fn on_end(ctx: &Ctx, prepared: &Prepared) -> html::OnEnd {
     let observe = prepared.treatment == Treatment::Observe;
-    let (site, policy) = (Arc::clone(&ctx.site), Arc::clone(ctx.policy()));
+    let (site, policy, trail) = (Arc::clone(&ctx.site), Arc::clone(ctx.policy()), Arc::clone(&ctx.trail));
     let path = prepared.address.path().to_owned();
     Box::new(move |report, ending| {
-        match ending {
+        match &ending {
             Ending::Cut(error) if observe => warn!(page = path, "this page would be cut: {}", Causes(error)),
-            Ending::Cut(error) => error!(page = path, "a page was cut: {}", Causes(error)),
+            // As a route: this trace is not the operator's own try, but a visitor's page.
+            Ending::Cut(error) => error!(page = ?Route::of(&path), "a page was cut: {}", Causes(error)),
             Ending::Complete | Ending::Left => {}
         }
         let seen = Seen::page(&policy, &path, report);
+        count(&site, (!observe).then_some(&*trail), &seen, &ending);
         debug!(page = path, tags = report.tags.len(), poisoned = report.poisoned, "page gated");
         if observe {
             tell_observed(&path, &seen);
@@ -121,6 +124,28 @@ pub(super) fn on_end(ctx: &Ctx, prepared: &Prepared) -> html::OnEnd {
         // Nobody may be listening.
         let _ = site.seen.send(Arc::new(seen));
     })
+}
+
+/// Counts a page and its tags; a tag of two vendors counts for each. A dry run has no trail: nothing was
+/// done to the page, and what is counted are the verdicts alone.
+fn count(site: &Site, trail: Option<&Trail>, seen: &Seen, ending: &Ending<'_>) {
+    let Seen::Page { tags, .. } = seen else { return };
+    if let Some(trail) = trail {
+        let with = |verdict| u32::try_from(tags.iter().filter(|tag| tag.verdict == verdict).count()).unwrap_or(u32::MAX);
+        trail.tags(with(Verdict::Hold), with(Verdict::Strip));
+        site.metrics.page(match ending {
+            Ending::Complete => PageOutcome::Gated,
+            Ending::Cut(_) => PageOutcome::Cut,
+            Ending::Left => PageOutcome::Left,
+        });
+    }
+    let mut counts: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
+    for tag in tags {
+        tag.vendors.iter().for_each(|vendor| *counts.entry((vendor, tag.verdict.name())).or_default() += 1);
+    }
+    for ((vendor, verdict), tags) in counts {
+        site.metrics.verdicts(vendor, verdict, tags);
+    }
 }
 
 /// The loud part of a dry run.

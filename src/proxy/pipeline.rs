@@ -19,6 +19,7 @@ use url::Url;
 use super::{
     answers::{self, Looked, Suspects},
     asked::Asked,
+    closing::Closing,
     contain, heads, hop,
     listen::Held,
     methods,
@@ -37,6 +38,7 @@ use crate::{
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
     site::{Ctx, Front, Peer, Site},
+    telemetry::{Outcome, Trail, metrics::PageOutcome},
     vocab::Hash,
     wire::{self, Body, BodyError, CDN_LOOP, Causes, Failure},
 };
@@ -120,11 +122,11 @@ impl Pipeline {
     /// Answers a request, with what was read of who asks. It never fails: each failure becomes an
     /// answer and one trace, here.
     pub async fn handle(&self, req: Request<Incoming>, peer: Peer, front: Result<Front, Failure>) -> Response<Body> {
-        let started = Instant::now();
-        let (method, path) = (req.method().clone(), req.uri().path().to_owned());
+        let closing = Closing::open(&self.site, &req);
         let asked = negotiated(req.headers());
-        let answer = self.answer(req, peer, front).await;
+        let answer = self.answer(req, peer, front, closing.trail()).await;
         let resp = answer.unwrap_or_else(|failure| {
+            self.count(&failure, closing.trail());
             if failure.concerns_operator() {
                 error!(status = failure.status().as_u16(), "{}", Causes(&failure));
             } else {
@@ -132,8 +134,20 @@ impl Pipeline {
             }
             endpoint::failure_page(&self.site.snapshot().notices, &asked, &failure)
         });
-        debug!(%method, path, status = resp.status().as_u16(), ms = started.elapsed().as_millis(), "answered");
-        resp
+        closing.at_end_of(resp)
+    }
+
+    fn count(&self, failure: &Failure, trail: &Trail) {
+        let metrics = &self.site.metrics;
+        failure.limit().into_iter().for_each(|limit| metrics.all().limit_hit(limit));
+        failure.upstream_fault().into_iter().for_each(|reason| metrics.upstream_failed(reason));
+        if matches!(failure, Failure::Unreadable(_)) {
+            metrics.page(PageOutcome::Refused);
+        }
+        // One of the gate's own paths stays that, whatever it answers.
+        if trail.outcome() != Outcome::Own {
+            trail.came_to(Outcome::Refused);
+        }
     }
 
     async fn answer(
@@ -141,6 +155,7 @@ impl Pipeline {
         mut req: Request<Incoming>,
         peer: Peer,
         front: Result<Front, Failure>,
+        trail: &Arc<Trail>,
     ) -> Result<Response<Body>, Failure> {
         if let Some(answer) = methods::own(&req)? {
             return Ok(answer);
@@ -150,9 +165,11 @@ impl Pipeline {
         }
         let front = front?;
         self.tell_of_proxy(&front, req.headers(), peer);
-        let ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
+        let mut ctx = Ctx::open(Arc::clone(&self.site), front, req.headers(), Timestamp::now());
+        ctx.trail = Arc::clone(trail);
         let path = req.uri().path().to_owned();
         if let Some(own) = endpoint::own_path(&path, &self.site.config.prefix) {
+            trail.came_to(Outcome::Own);
             return endpoint::answer(ctx, req.map(|body| body.map_err(BodyError::from).boxed_unsync()), own).await;
         }
         // Another protocol begins with a request that has no body; one that has is an ordinary request.
@@ -162,6 +179,7 @@ impl Pipeline {
         let (head, body) = req.into_parts();
         let mut prepared = self.prepare(&ctx, head, peer)?;
         if let Some(rules) = paths::held(&ctx, &prepared) {
+            trail.came_to(Outcome::Held);
             let body = body.map_err(BodyError::from).boxed_unsync();
             return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
         }
@@ -169,8 +187,10 @@ impl Pipeline {
             return self.change_protocol(&ctx, prepared, protocol, Tunnel { visitor, place }).await;
         }
         let (body, progress) = Progress::watch(body, Pace::of(&self.site.shared.limits));
+        let asked = Instant::now();
         let sent = self.upstreams.send(body, &progress, |upstream| self.outgoing(&ctx, &prepared.head, upstream)).await;
         let (resp, upstream) = sent.map_err(|failure| progress.blame(failure))?;
+        trail.first_byte(asked.elapsed());
         prepared.sides = sides(&ctx, upstream);
         self.filter(&ctx, prepared, resp).await
     }
@@ -300,6 +320,7 @@ impl Pipeline {
             return Err(Failure::Unreadable("the upstream changes to a protocol that nobody asked for".to_owned()));
         }
         tunnel.join(&mut resp, Limits::seconds(self.site.shared.limits.tunnel_idle_s));
+        ctx.trail.came_to(Outcome::Tunnel);
         let mut changed = Response::new(wire::empty());
         *changed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *changed.headers_mut() = resp.headers().clone();
@@ -339,6 +360,7 @@ impl Pipeline {
                 heads::filter(ctx, &prepared, &mut head.headers);
                 let redirected = self.site.config.rings.headers.then(|| paths::redirected(ctx, &prepared, &head));
                 if let Some(instead) = redirected.flatten() {
+                    ctx.trail.came_to(Outcome::Held);
                     return Ok(instead);
                 }
                 plan::settle(&mut head.headers);
@@ -348,7 +370,10 @@ impl Pipeline {
         let plan = plan::of(&prepared.head.method, prepared.asked, &prepared.head.headers, &prepared.conditionals, &head);
         let (mut head, body, known) = match answers::look(ctx, &prepared, &self.suspects, head, body).await? {
             Looked::On(head, body, known) => (head, body, known),
-            Looked::Instead(resp) => return Ok(resp),
+            Looked::Instead(resp) => {
+                ctx.trail.came_to(Outcome::Held);
+                return Ok(resp);
+            }
         };
         match plan {
             Plan::Pass => {
@@ -436,6 +461,7 @@ impl Pipeline {
             BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
         let gated = html::gate_body(body, body_head, page, limits, on_end).await;
         let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
+        ctx.trail.came_to(Outcome::Gated);
 
         match gated.content_encoding {
             Some(coding) => head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding)),

@@ -32,6 +32,7 @@ use crate::{
     headers::csp::{Setting, Wall},
     notice::{Language, Notices},
     policy::Policy,
+    telemetry::{Trail, metrics::SiteMetrics},
     vocab::{Grants, Hash, SubjectId},
     wire::{self, SEC_GPC},
 };
@@ -43,6 +44,13 @@ const COOKIE_HTTP: &str = "consentry";
 /// Every name the gate's cookie can have: the site behind never sees one and never sets one.
 pub const OWN_COOKIES: [&str; 3] = [COOKIE_HTTPS, "__Secure-consentry", COOKIE_HTTP];
 
+/// The name in metrics and access log of a site that has none by its configuration.
+const SITE: &str = "default";
+
+fn told_name(config: &SiteConfig) -> String {
+    if config.hosts.is_empty() { SITE.to_owned() } else { config.name() }
+}
+
 /// What the requests to one site share.
 pub struct Site {
     /// Its checked configuration.
@@ -51,6 +59,8 @@ pub struct Site {
     pub shared: Arc<Shared>,
     /// What browsers reported.
     pub reports: Arc<Reports>,
+    /// What is counted of it.
+    pub metrics: SiteMetrics,
     /// What pages were seen to carry: for `--observe` and for the demo's live page.
     pub seen: seen::Sender,
     snapshot: ArcSwap<Snapshot>,
@@ -109,7 +119,8 @@ impl Site {
     /// A site that is ready for requests.
     pub fn new(config: SiteConfig, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Self {
         let reports = Arc::new(Reports::new(shared.limits.report_hosts));
-        Self { config, shared, reports, seen: seen::channel(), snapshot: ArcSwap::new(snapshot) }
+        let metrics = shared.telemetry.metrics.site(&told_name(&config));
+        Self { config, shared, reports, metrics, seen: seen::channel(), snapshot: ArcSwap::new(snapshot) }
     }
 
     /// The same site under another configuration: what was counted stays, and who listens goes on listening.
@@ -119,7 +130,8 @@ impl Site {
         } else {
             Arc::new(Reports::new(shared.limits.report_hosts))
         };
-        Self { config, shared, reports, seen: self.seen.clone(), snapshot: ArcSwap::new(snapshot) }
+        let metrics = shared.telemetry.metrics.site(&told_name(&config));
+        Self { config, shared, reports, metrics, seen: self.seen.clone(), snapshot: ArcSwap::new(snapshot) }
     }
 
     /// The policy and notices in force now.
@@ -147,6 +159,8 @@ pub struct Ctx {
     pub state: Option<VisitorState>,
     /// What is allowed for it.
     pub grants: Grants,
+    /// What is found out about it on its way.
+    pub trail: Arc<Trail>,
     /// `Sec-GPC: 1` (W3C Global Privacy Control: only the exact value counts).
     pub gpc: bool,
 }
@@ -161,7 +175,7 @@ impl Ctx {
         let state = cookie::decode(&site.shared.keys, cookie_values(headers, cookie_name(&front)), &expected);
         let grants = grants_of(policy, state.as_ref());
         let gpc = headers.get_all(&SEC_GPC).iter().any(|value| value.as_bytes() == b"1");
-        Self { site, snapshot, now, front, state, grants, gpc }
+        Self { site, snapshot, now, front, state, grants, gpc, trail: Arc::default() }
     }
 
     /// The policy in force for this request.

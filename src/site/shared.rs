@@ -6,7 +6,12 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::{Limiter, Site};
-use crate::{config::Limits, consent::Keys, consent_log::ConsentLog};
+use crate::{
+    config::{Config, Limits},
+    consent::Keys,
+    consent_log::ConsentLog,
+    telemetry::Telemetry,
+};
 
 /// What all sites of the process share. Cheap to copy: a reload makes another one around the same log and keys.
 #[derive(Clone)]
@@ -17,6 +22,8 @@ pub struct Shared {
     pub trusted_proxies: Vec<IpNet>,
     /// The consent log.
     pub log: Arc<ConsentLog>,
+    /// Where the parts of this process tell what they see.
+    pub telemetry: Telemetry,
     /// How often a network may decide, on all sites together.
     pub decisions: Arc<Limiter>,
     /// How often a network may come to the gate's other own paths, on all sites together.
@@ -27,12 +34,14 @@ pub struct Shared {
 
 impl Shared {
     /// What a process begins with.
-    pub fn new(limits: Limits, trusted_proxies: Vec<IpNet>, keys: Keys, log: ConsentLog) -> Self {
+    pub fn new(config: &Config, keys: Keys, log: ConsentLog, telemetry: Telemetry) -> Self {
+        let limits = config.limits.clone();
         Self {
             decisions: Arc::new(Limiter::per_minute(limits.decisions_per_minute)),
             own_requests: Arc::new(Limiter::per_minute(limits.own_requests_per_minute)),
             limits,
-            trusted_proxies,
+            trusted_proxies: config.trusted_proxies.clone(),
+            telemetry,
             log: Arc::new(log),
             keys: Arc::new(keys),
         }

@@ -78,6 +78,11 @@ impl Upstream {
         format!("http://{}", self.address).parse().expect("an address is a URL")
     }
 
+    /// One that a test answers for by itself.
+    pub(crate) fn elsewhere(address: SocketAddr) -> Self {
+        Self { address, got: Arc::default() }
+    }
+
     pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().expect("no panic holds it").clone()
     }
@@ -180,9 +185,14 @@ impl Gate {
         Self { address, tls, admin, data, hosts, reload, stop: Some(stop), running: Some(running) }
     }
 
+    /// Asks it to stop; it may still answer.
+    pub(crate) fn begin_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// Asks it to stop, and waits until it has.
     pub(crate) async fn stop(&mut self) {
-        drop(self.stop.take());
+        self.begin_stop();
         if let Some(running) = self.running.take() {
             running.await.expect("the gate ends");
         }
@@ -205,7 +215,9 @@ impl Gate {
     /// Asks the admin listener.
     pub(crate) async fn admin(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let host = headers.iter().find(|(name, _)| *name == "host").map_or("localhost", |(_, host)| host);
-        exchange(self.admin, format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes()).await
+        let more = headers.iter().filter(|(name, _)| *name != "host").map(|(name, value)| format!("{name}: {value}\r\n"));
+        let more: String = more.collect();
+        exchange(self.admin, format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{more}connection: close\r\n\r\n").as_bytes()).await
     }
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {

@@ -1,5 +1,6 @@
 //! Integration tests: a real upstream, a real gate, raw bytes; and the files people edit.
 
+mod access;
 mod acme;
 mod behind;
 mod certificates;
@@ -13,9 +14,12 @@ mod frames;
 mod framing;
 mod harness;
 mod heads;
+mod health;
 mod house;
 mod http2;
+mod metrics;
 mod misbehaving;
+mod ops;
 mod pages;
 mod passing;
 mod pebble;

@@ -130,7 +130,9 @@ async fn an_https_upstream_is_verified_and_asked_under_its_own_name() {
         } else {
             assert!(answer.starts_with("HTTP/1.1 502 "), "a certificate that does not fit is no upstream: {answer}");
         }
-        assert!(get(admin, "localhost", "/readyz").await.starts_with("HTTP/1.1 200 "));
+        assert!(get(admin, "localhost", "/healthz").await.starts_with("HTTP/1.1 200 "));
+        let ready = get(admin, "localhost", "/readyz").await;
+        assert!(ready.starts_with(if trusted { "HTTP/1.1 200 " } else { "HTTP/1.1 503 " }), "{ready}");
         assert!(get(admin, "rebound.example", "/readyz").await.starts_with("HTTP/1.1 403 "));
     }
 }

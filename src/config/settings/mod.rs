@@ -1,5 +1,7 @@
 //! `consentry.toml`: as typed in, a checked [`Config`] out.
 
+mod access;
+mod admin;
 mod host;
 mod sites;
 mod tls;
@@ -11,6 +13,8 @@ use ipnet::IpNet;
 use super::{At, Fault, File, Section};
 pub use tls::{AcmeConfig, CertificateFiles, ChallengeKind, TlsConfig};
 
+pub use access::Access;
+pub use admin::AdminToken;
 pub use host::HostPattern;
 pub use sites::{Containment, Rings, SiteConfig, UpstreamHost, parse_upstream};
 
@@ -21,6 +25,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where health is told: loopback unless a token is set.
     pub admin: SocketAddr,
+    /// What opens the admin listener to other machines.
+    pub admin_token: Option<AdminToken>,
+    /// The file that holds it; [`crate::app`] reads it.
+    pub admin_token_file: Option<PathBuf>,
     /// Proxies in front whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether connections from those begin with a PROXY header.
@@ -31,6 +39,8 @@ pub struct Config {
     pub sites: Vec<SiteConfig>,
     /// The folder of the consent log, the signing keys and what ACME issued.
     pub data: PathBuf,
+    /// What is told of each request.
+    pub access: Access,
     /// Every bound by name.
     pub limits: Limits,
 }
@@ -167,11 +177,14 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_token: None,
+            admin_token_file: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             sites: vec![SiteConfig::default()],
             tls: None,
             data: PathBuf::from("consentry-data"),
+            access: Access::default(),
             limits: Limits::default(),
         }
     }
@@ -202,6 +215,7 @@ impl Config {
             }
             read_log(root);
             config.tls = tls::read(root, config.listen);
+            config.access = Access::read(root);
             if let Some(mut section) = root.section("limits") {
                 config.limits = Limits::read(&mut section);
                 section.finish();
@@ -216,11 +230,13 @@ fn read_server(root: &mut Section<'_>, config: &mut Config) {
     if let Some(at) = section.string("listen") {
         set_address(&section, at, &mut config.listen);
     }
+    (config.admin_token, config.admin_token_file) = admin::read_token(&mut section);
     if let Some(at) = section.string("admin") {
         let offset = at.offset;
         set_address(&section, at, &mut config.admin);
-        if !config.admin.ip().is_loopback() {
-            section.fault(offset, "the admin listener is open to the network", "use a loopback address such as 127.0.0.1:8081");
+        if !config.admin.ip().is_loopback() && config.admin_token.is_none() && config.admin_token_file.is_none() {
+            let mend = "use a loopback address such as 127.0.0.1:8081, or set admin_token";
+            section.fault(offset, "the admin listener is open to the network", mend);
         }
     }
     for at in section.strings("trusted_proxies").unwrap_or_default() {

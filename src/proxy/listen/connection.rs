@@ -75,6 +75,7 @@ where
     pub(super) async fn connection(&self, tcp: TcpStream, address: SocketAddr, tls: Option<Arc<ServerConfig>>, held: Held) {
         // Best effort: a socket without it works, only slower.
         let _ = tcp.set_nodelay(true);
+        let _open = self.setting.metrics.as_ref().map(|metrics| metrics.connection());
         let raw = Rewound::new(WriteIdle::new(tcp, Limits::seconds(self.setting.limits.write_idle_s)));
         let opened = tokio::select! {
             opened = self.open(raw, address, tls) => opened,
@@ -105,6 +106,7 @@ where
         }
         let Some(admission) = self.setting.clients.admit(peer.ip()) else {
             debug!("a client has too many connections ([limits] connections_per_client)");
+            self.setting.metrics.iter().for_each(|metrics| metrics.limit_hit("connections_per_client"));
             return Ok(None);
         };
         let Some(config) = tls else {

@@ -30,6 +30,7 @@ pub(crate) use drain::Held;
 use crate::{
     config::{Config, Limits},
     site::Peer,
+    telemetry::metrics::Metrics,
     wire::Body,
 };
 use clients::Clients;
@@ -58,7 +59,7 @@ impl Socket {
 }
 
 /// What listening is bounded by.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Setting {
     /// Every bound by name.
     pub limits: Limits,
@@ -66,19 +67,21 @@ pub struct Setting {
     pub proxies: Vec<IpNet>,
     /// Who has how many connections open.
     pub clients: Clients,
+    /// Where open connections count; `None`: nowhere.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 impl Setting {
     /// For visitors: `[server] proxy_protocol` says whether trusted proxies send the header.
-    pub fn of(config: &Config) -> Self {
+    pub fn of(config: &Config, metrics: &Arc<Metrics>) -> Self {
         let proxies = if config.proxy_protocol { config.trusted_proxies.clone() } else { Vec::new() };
         let clients = Clients::of_visitors(config.limits.connections_per_client, &config.trusted_proxies);
-        Self { limits: config.limits.clone(), proxies, clients }
+        Self { limits: config.limits.clone(), proxies, clients, metrics: Some(Arc::clone(metrics)) }
     }
 
     /// For a listener of this machine, such as that of health: nobody stands in front.
     pub fn direct(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), proxies: Vec::new(), clients: Clients::of_visitors(0, &[]) }
+        Self { limits: limits.clone(), proxies: Vec::new(), clients: Clients::of_visitors(0, &[]), metrics: None }
     }
 }
 

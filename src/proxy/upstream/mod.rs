@@ -33,6 +33,9 @@ use crate::{
     wire::{self, Body, BodyError, Failure},
 };
 
+/// How long a look at a server may take.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+
 /// The servers of one site.
 pub struct Upstreams {
     all: Vec<Arc<Upstream>>,
@@ -165,6 +168,18 @@ impl Upstreams {
         self.all.iter().map(|upstream| upstream.state()).collect()
     }
 
+    /// Whether some server takes a connection now, TLS included, within a short time each.
+    pub async fn probe(&self) -> Result<(), Failure> {
+        let mut first = None;
+        for upstream in &self.all {
+            match upstream.probe().await {
+                Ok(()) => return Ok(()),
+                Err(failure) => first = first.or(Some(failure)),
+            }
+        }
+        Err(first.expect("there is at least one upstream"))
+    }
+
     /// Sends a request and returns the answer's head with its streaming body, and who answered. `head`
     /// makes the request's head for a server. A request that got no answer is sent once more
     ///
@@ -249,6 +264,16 @@ impl Upstream {
             url: url.clone(),
             shown,
         })
+    }
+
+    /// The connection is let go again: a site behind that serves one at a time must not wait for a request
+    /// that does not come.
+    async fn probe(&self) -> Result<(), Failure> {
+        let time_max = self.connect_max.min(PROBE_MAX);
+        match tokio::time::timeout(time_max, self.connector.open(Vec::new())).await {
+            Ok(connected) => connected.map(drop).map_err(|source| Failure::Unreachable { upstream: self.shown.clone(), source }),
+            Err(_) => Err(self.late(time_max, "upstream_connect_s")),
+        }
     }
 
     /// Its own name as a `Host` header.
