@@ -1,7 +1,8 @@
 //! The way of an address: any bytes as the value of a `src`, under any base.
 //!
 //! The engine's own reading (character references, a short cut for plain addresses, host suffixes)
-//! against html5ever and the `url` crate: a vendor's address is held, and nothing else is.
+//! against html5ever and the `url` crate: a vendor's address is held, by host, by path or by query, and
+//! nothing else is that a browser would load.
 //!
 //! Up to the first zero byte the input is the value of a `<base href>`, after it that of the `src`.
 
@@ -32,7 +33,10 @@ fuzz_target!(|data: &[u8]| {
     page.extend_from_slice(address);
     page.extend_from_slice(b"\">");
     let (_, report) = gate(&page, Grant::Nothing).expect("a page of two tags can be read");
-    let held = report.tags.len() + report.more;
     let live = oracle::live(&page, true);
-    assert_eq!(held, live.len(), "{live:?}");
+    assert!(report.tags.len() + report.more >= live.len(), "missed: {live:?}");
+    // Over other schemes, and from an address that cannot be read, nothing is loaded: either is right.
+    let loads = |address: &String| address.starts_with("http://") || address.starts_with("https://");
+    let loaded = report.tags.iter().filter(|tag| tag.address.as_ref().is_some_and(loads)).count();
+    assert!(loaded <= live.len(), "held for nothing: {:?}", report.tags);
 });
