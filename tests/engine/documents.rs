@@ -4,7 +4,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 /// Addresses of vendors, plain and disguised, and of the page itself.
-const ADDRESSES: [&str; 18] = [
+const ADDRESSES: [&str; 22] = [
     "https://acme.example/a.js",
     "//stat.example/p",
     "HTTPS://sub.ACME.example:443/x",
@@ -22,6 +22,10 @@ const ADDRESSES: [&str; 18] = [
     "//acme.example 2x, /own 1x",
     "/own 1x,//stat.example/b 2x",
     "0;url=//acme.example",
+    "/a//%74race-tag.js",
+    "//cdn.example/%70x//1.gif",
+    "/c?tid=T%2d1&amp;v=2",
+    "//www.trace.co.uk",
     "",
 ];
 

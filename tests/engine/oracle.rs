@@ -6,7 +6,7 @@ use html5ever::{ParseOpts, local_name, ns, parse_document, tendril::TendrilSink,
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use url::Url;
 
-use crate::world::{HOSTS, SIGNATURE};
+use crate::world::{HOSTS, SIGNATURE, TRACE_FILE, TRACE_FOLDER, TRACE_QUERY, TRACE_STEM};
 
 /// The live tags of the vendors of the tests, each in a few words.
 pub(crate) fn live(page: &[u8], scripts: bool) -> Vec<String> {
@@ -76,11 +76,11 @@ impl Walk {
             (false, "bgsound") => self.address(&tag, attribute("src")),
             (false, "img") => {
                 self.address(&tag, attribute("src"));
-                self.addresses(&tag, attribute("srcset"));
+                self.addresses(&tag, srcset(&attribute("srcset").unwrap_or_default()));
             }
             (false, "source") => {
                 self.address(&tag, attribute("src"));
-                self.addresses(&tag, attribute("srcset"));
+                self.addresses(&tag, srcset(&attribute("srcset").unwrap_or_default()));
             }
             (false, "video") => {
                 self.address(&tag, attribute("src"));
@@ -101,7 +101,10 @@ impl Walk {
             }
             (false, "object") => self.frame(&tag, attribute("data")),
             (false, "body") => self.address(&tag, attribute("background")),
-            (false, "a" | "area") => self.addresses(&tag, attribute("ping")),
+            (false, "a" | "area") => {
+                let ping = attribute("ping").unwrap_or_default();
+                self.addresses(&tag, ping.split_ascii_whitespace().map(str::to_owned).collect());
+            }
             (false, "link") => {
                 const LOADS: [&str; 8] =
                     ["stylesheet", "icon", "preload", "preconnect", "dns-prefetch", "modulepreload", "prefetch", "manifest"];
@@ -195,10 +198,8 @@ impl Walk {
         }
     }
 
-    fn addresses(&mut self, tag: &str, list: Option<String>) {
-        let list = list.unwrap_or_default();
-        let mut each = list.split(|c: char| c.is_ascii_whitespace()).map(|address| address.trim_end_matches(','));
-        if let Some(address) = each.find(|address| self.is_gated(address)) {
+    fn addresses(&mut self, tag: &str, list: Vec<String>) {
+        if let Some(address) = list.into_iter().find(|address| self.is_gated(address)) {
             self.found.push(format!("{tag} {address}"));
         }
     }
@@ -267,16 +268,70 @@ fn gated_below(base: &Url, address: &str) -> bool {
     }
     let Ok(url) = base.join(address) else { return false };
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    // What is played below `.localhost` counts like the host itself.
+    let host = host.strip_suffix(".localhost").unwrap_or(host);
     // Nothing is loaded over a scheme that nobody knows.
     let loads = matches!(url.scheme(), "http" | "https");
-    loads && HOSTS.iter().any(|gated| host == *gated || host.ends_with(&format!(".{gated}")))
+    loads && (HOSTS.iter().any(|gated| is_below(host, gated)) || is_traced(&url, host))
 }
 
-/// The usual form of a refresh: a delay, a separator, `url=`.
+fn is_below(host: &str, name: &str) -> bool {
+    host == name || host.ends_with(&format!(".{name}"))
+}
+
+/// The rules that look at more than a host, as a server reads an address: `%66` is `f`, `//` is `/`.
+fn is_traced(url: &Url, host: &str) -> bool {
+    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let in_folder = segments.next() == Some(TRACE_FOLDER.1) && (segments.next().is_some() || path.ends_with('/'));
+    let labels: Vec<&str> = host.split('.').collect();
+    let [(version, two), (id, prefix)] = TRACE_QUERY;
+    let any_country = (0..labels.len()).filter(|&at| labels[at] == TRACE_STEM).any(|at| match labels[at + 1..] {
+        [_] => true,
+        [second, country] => country.len() == 2 && ["co", "com", "ne", "net", "or", "org"].contains(&second),
+        _ => false,
+    });
+    path.ends_with(&format!("/{TRACE_FILE}"))
+        || in_folder && is_below(host, TRACE_FOLDER.0)
+        || any_country
+        || url.query_pairs().any(|(name, value)| name == version && value == two)
+            && url.query_pairs().any(|(name, value)| name == id && value.starts_with(prefix))
+}
+
+/// The addresses of a `srcset`: descriptors, which may stand in parentheses, are none.
+fn srcset(text: &str) -> Vec<String> {
+    let (mut found, mut chars) = (Vec::new(), text.chars().peekable());
+    loop {
+        while chars.next_if(|&c| c.is_ascii_whitespace() || c == ',').is_some() {}
+        let mut address = String::new();
+        while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace()) {
+            address.push(c);
+        }
+        if address.is_empty() {
+            return found;
+        }
+        let alone = address.ends_with(',');
+        found.push(address.trim_end_matches(',').to_owned());
+        let mut inside = false;
+        while !alone && let Some(c) = chars.next() {
+            match c {
+                '(' => inside = true,
+                ')' => inside = false,
+                ',' if !inside => break,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The usual form of a refresh: a delay, one separator, `url=`.
 fn refresh(content: &str) -> Option<&str> {
-    let rest = content.trim_start().trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let address = rest.trim_start_matches([';', ',', ' ']).strip_prefix("url=")?;
-    let separated = rest.starts_with([';', ',', ' ']) && rest.len() < content.trim_start().len();
+    let space = |c: char| c.is_ascii_whitespace();
+    let content = content.trim_start_matches(space);
+    let rest = content.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let separated = rest.len() < content.len() && rest.starts_with(|c: char| space(c) || c == ';' || c == ',');
+    let rest = rest.trim_start_matches(space);
+    let address = rest.strip_prefix([';', ',']).unwrap_or(rest).trim_start_matches(space).strip_prefix("url=")?;
     separated.then_some(address)
 }
 

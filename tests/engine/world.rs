@@ -10,6 +10,14 @@ use consentry::{
 /// Hosts of the vendors of the tests.
 pub(crate) const HOSTS: [&str; 2] = ["acme.example", "stat.example"];
 
+/// A file, a folder on one host, and parameters of a third vendor, whose rules look at more than the host.
+pub(crate) const TRACE_FILE: &str = "trace-tag.js";
+pub(crate) const TRACE_FOLDER: (&str, &str) = ("cdn.example", "px");
+pub(crate) const TRACE_QUERY: [(&str, &str); 2] = [("v", "2"), ("tid", "T-")];
+
+/// The same vendor's name under any country's ending.
+pub(crate) const TRACE_STEM: &str = "trace";
+
 /// What stands in their inline scripts.
 pub(crate) const SIGNATURE: &str = "acme('init'";
 
@@ -137,6 +145,16 @@ fn policy(vendors: bool) -> Policy {
             HOSTS[1]
         );
         sources.insert("vendors/stat.toml", stat);
+        let (host, folder) = TRACE_FOLDER;
+        let [(version, two), (id, prefix)] = TRACE_QUERY;
+        let trace = format!(
+            "id = \"trace\"\nname = \"Trace\"\npurposes = [\"analytics\"]\n\
+             [[rule]]\nid = \"file\"\npaths = [\"*/{TRACE_FILE}\"]\n\
+             [[rule]]\nid = \"folder\"\nhosts = [\"{host}\"]\npaths = [\"/{folder}/*\"]\n\
+             [[rule]]\nid = \"hit\"\nquery_all = [\"{version}={two}\", \"{id}={prefix}*\"]\n\
+             [[rule]]\nid = \"any-country\"\nhosts = [\"{TRACE_STEM}.*\"]\n"
+        );
+        sources.insert("vendors/trace.toml", trace);
     }
     match Policy::compile(&sources) {
         Ok((policy, _)) => policy,

@@ -7,8 +7,10 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../engine/oracle.rs"]
 mod oracle;
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../engine/world.rs"]
 mod world;
 
