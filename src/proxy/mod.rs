@@ -10,6 +10,7 @@ pub mod listen;
 mod mime;
 mod observe;
 mod page;
+mod pages;
 mod paths;
 mod peek;
 pub mod pipeline;

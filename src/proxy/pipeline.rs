@@ -24,7 +24,9 @@ use super::{
     asked::Asked,
     contain, heads, hop,
     observe::{self, Observed},
-    page, paths, peek,
+    page,
+    pages::{self, Pages, Place},
+    paths, peek,
     plan::{self, Kind, Plan},
     progress::Progress,
     tunnel,
@@ -53,6 +55,8 @@ pub struct Pipeline {
     origin: Origin,
     /// This process in `CDN-Loop`.
     mark: HeaderValue,
+    /// What was found in pages before.
+    pages: Option<Arc<Pages>>,
     /// Where vendors' scripts were found.
     suspects: Suspects,
     /// Whether the operator was told of a proxy in front that is not trusted.
@@ -97,7 +101,17 @@ impl Pipeline {
         let mark =
             HeaderValue::from_str(&format!("consentry-{:016x}", random().map_err(|_| "the system gives no random bytes")?));
         let mark = mark.map_err(|_| "hex digits are a header value")?;
-        Ok(Self { site, upstream, authority, origin, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
+        let pages = Pages::new(&site.config.limits).map_err(|_| "the system gives no random bytes")?;
+        Ok(Self {
+            site,
+            upstream,
+            authority,
+            origin,
+            mark,
+            pages,
+            suspects: Suspects::default(),
+            told_of_proxy: AtomicBool::new(false),
+        })
     }
 
     /// Answers a request. It never fails: each failure becomes an answer and one trace, here.
@@ -392,8 +406,8 @@ impl Pipeline {
         }
         let body_head =
             BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
-        let gated = html::gate_body(body, body_head, page, limits, on_end).await;
-        let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
+        let place = Place { fingerprint: ctx.snapshot.fingerprint(), prefix: &self.site.config.prefix, head: body_head };
+        let gated = pages::gate(self.pages.as_ref(), place, body, page, limits, on_end).await?;
 
         match gated.content_encoding {
             Some(coding) => head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding)),
@@ -416,7 +430,7 @@ impl Pipeline {
                 heads::expire_cookies(ctx, &prepared, &mut head.headers);
             }
         }
-        Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
+        Ok(Response::from_parts(head, gated.body))
     }
 }
 

@@ -13,6 +13,7 @@ mod pages;
 mod passing;
 mod process;
 mod reload;
+mod repeats;
 mod reports;
 mod sheets;
 mod vendors;
