@@ -107,7 +107,8 @@ impl Peer {
             .collect();
         let mut at = 0;
         while at < tree.len() {
-            tree.extend(all.iter().filter(|(_, parent)| *parent == tree[at]).map(|(pid, _)| pid));
+            let above = tree[at];
+            tree.extend(all.iter().filter(|(_, parent)| *parent == above).map(|(pid, _)| pid));
             at += 1;
         }
         tree
