@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
 
+use super::page;
 use crate::{
     config::Limits,
     html::{self, BodyHead, Ending, Learn, Learnt, OnEnd, Outcome},
@@ -41,6 +42,8 @@ pub(super) struct Pages {
     key: Key,
     known: Cache<Key, Arc<Known>, Weight>,
     addresses: Cache<Key, Address>,
+    /// The engine's limits.
+    bounds: String,
     page_bytes_max: usize,
     room: Arc<Room>,
 }
@@ -99,7 +102,7 @@ pub(super) async fn gate(
     let is_html = |kind: &str| html::Kind::of(kind.split(';').next().unwrap_or_default().trim()) == Some(html::Kind::Html);
     let (body, learn) = match pages.filter(|_| page.hold && place.head.content_type.is_some_and(is_html)) {
         None => (body, None),
-        Some(pages) => match pages.look(&place, &page, &limits, body).await? {
+        Some(pages) => match pages.look(&place, &page, body).await? {
             Looked::Known(answer, outcome) => {
                 on_end(outcome.report(), Ending::Complete);
                 return Ok(answer);
@@ -141,17 +144,13 @@ impl Pages {
             .expect("both capacities are given");
         let known = Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default());
         let addresses = Cache::new(ADDRESSES_MAX);
-        Ok(Some(Arc::new(Self { key, known, addresses, page_bytes_max, room: Arc::new(Room::new(bytes_max as usize)) })))
+        let room = Arc::new(Room::new(bytes_max as usize));
+        let bounds = format!("{:?}", page::limits(limits));
+        Ok(Some(Arc::new(Self { key, known, addresses, bounds, page_bytes_max, room })))
     }
 
-    async fn look(
-        self: &Arc<Self>,
-        place: &Place<'_>,
-        page: &html::Page,
-        limits: &html::Limits,
-        body: Body,
-    ) -> Result<Looked, Failure> {
-        let hasher = self.hasher(place, page, limits);
+    async fn look(self: &Arc<Self>, place: &Place<'_>, page: &html::Page, body: Body) -> Result<Looked, Failure> {
+        let hasher = self.hasher(place, page);
         let address = *hasher.finalize().as_bytes();
         let seen = self.addresses.get(&address);
         let repeats = seen.is_some_and(|seen| seen.repeats);
@@ -194,10 +193,9 @@ impl Pages {
     }
 
     /// A hasher that has taken in everything but the body.
-    fn hasher(&self, place: &Place<'_>, page: &html::Page, limits: &html::Limits) -> blake3::Hasher {
+    fn hasher(&self, place: &Place<'_>, page: &html::Page) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         let inserted = [&page.head, &page.body, &page.frame].map(|markup| u8::from(!markup.is_empty()));
-        let bounds = format!("{limits:?}");
         let parts: [&[u8]; 8] = [
             &place.fingerprint.0,
             place.prefix.as_bytes(),
@@ -206,7 +204,7 @@ impl Pages {
             place.head.content_encoding.unwrap_or_default().as_bytes(),
             &inserted,
             &[u8::from(page.amend_csp.is_some())],
-            bounds.as_bytes(),
+            self.bounds.as_bytes(),
         ];
         for part in parts {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);

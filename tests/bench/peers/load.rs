@@ -1,4 +1,5 @@
-//! What asks: one request to compare a body, wrk for load, h2load for a fixed rate, connections that wait.
+//! What asks: one request to compare a body, h2load for load and for a fixed rate, wrk for new connections, connections
+//! that wait.
 
 use std::{
     io::{Read as _, Write as _},
@@ -41,14 +42,26 @@ fn dechunked(mut rest: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Loads a URL with wrk from one thread; returns how many requests were answered. Panics where an answer was none.
-pub(crate) fn wrk(url: &str, clients: usize, span: Duration, headers: &[&str]) -> u64 {
+/// Asks for a URL `count` times over kept connections. A count, and not a time: when it is over nothing is half done,
+/// whatever share of the core the proxy got. Panics where an answer was none.
+pub(crate) fn requests(url: &str, clients: usize, count: u64, headers: &[&str]) {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &LOAD_CORE.to_string(), "h2load", "--h1", "-t1", "-c", &clients.to_string(), "-n", &count.to_string()]);
+    for line in headers {
+        command.args(["-H", line]);
+    }
+    let output = command.arg(url).output().expect("h2load runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(&format!("status codes: {count} 2xx")), "{url}: h2load said\n{text}");
+}
+
+/// Opens a TLS connection for every request for a while; returns how many were answered.
+pub(crate) fn connections(url: &str, clients: usize, span: Duration) -> u64 {
     let mut command = Command::new("taskset");
     command.args(["-c", &LOAD_CORE.to_string(), "wrk", "-t1", "-c", &clients.to_string()]);
     // wrk counts in whole seconds.
-    command.args(["-d", &format!("{}s", span.as_secs().max(1)), "--timeout", "10s"]);
-    headers.iter().for_each(|line| drop(command.args(["-H", line])));
-    let output = command.arg(url).output().expect("wrk runs");
+    command.args(["-d", &format!("{}s", span.as_secs().max(1)), "--timeout", "10s", "-H", "Connection: close"]);
+    let output = command.args(["-H", "Host: localhost", url]).output().expect("wrk runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(!text.contains("Non-2xx"), "{url}\n{text}");
     let count = text.lines().find_map(|line| line.trim().split_once(" requests in ")).and_then(|(count, _)| count.parse().ok());
@@ -64,7 +77,9 @@ pub(crate) fn p99_us(url: &str, rate: usize, span: Duration, folder: &std::path:
     command.args(["-c", &LOAD_CORE.to_string(), "h2load", "--h1", "-t1", "-c", &CLIENTS.to_string()]);
     command.args(["--rps", &(rate / CLIENTS).to_string(), "-D", &span.as_secs().max(1).to_string()]);
     command.arg(format!("--log-file={}", log.display()));
-    NAVIGATION.iter().for_each(|line| drop(command.args(["-H", line])));
+    for line in NAVIGATION {
+        command.args(["-H", line]);
+    }
     let output = command.arg(url).output().expect("h2load runs");
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     // Start in microseconds of an epoch, status, microseconds until the end.
