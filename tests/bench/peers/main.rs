@@ -20,7 +20,9 @@ use std::time::Duration;
 /// How long and how often.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// How long one proxy is under load at a time.
+    /// How many times a row's requests are in a round.
+    factor: u64,
+    /// How long a round is where it is measured by time.
     span: Duration,
     rounds: usize,
     /// How many connections stand still.
@@ -32,9 +34,9 @@ fn main() {
     let quick = args.iter().any(|arg| arg == "--quick");
     let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1)).cloned();
     let effort = if quick {
-        Effort { span: Duration::from_millis(1_000), rounds: 3, idle: 1_000 }
+        Effort { factor: 1, span: Duration::from_secs(1), rounds: 3, idle: 1_000 }
     } else {
-        Effort { span: Duration::from_millis(2_000), rounds: 7, idle: 1_000 }
+        Effort { factor: 4, span: Duration::from_secs(2), rounds: 7, idle: 1_000 }
     };
     let missing: Vec<_> = ["nginx", "haproxy", "caddy", "wrk", "h2load", "taskset"]
         .into_iter()
@@ -48,7 +50,7 @@ fn main() {
     if cores < 2 {
         eprintln!("peers: there is one core only: load and proxies share it, and the figures say little");
     }
-    println!("{} rounds of {} ms each, interleaved; medians", effort.rounds, effort.span.as_millis());
+    println!("medians of {} interleaved rounds", effort.rounds);
     let site = site::Site::build();
     let wanted = |name: &str| only.as_ref().is_none_or(|word| name.contains(word.as_str()));
     rows::run(&site, effort, &wanted);
