@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,9 +14,8 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::sleep;
 
 use super::super::peek;
 use crate::wire::{Body, BodyError, Failure};
@@ -44,19 +43,16 @@ pub(super) async fn read(mut body: Body, bytes_max: usize, wait: bool, room: &Ar
     }
     let expected = size.exact().and_then(|exact| usize::try_from(exact).ok()).unwrap_or(bytes_max);
     let Some(permit) = room.take(expected) else { return Ok(Came::Streaming(body)) };
-    let until = Instant::now() + WAIT_MAX;
+    // Costs nothing until there is something to wait for.
+    let mut over = pin!(sleep(WAIT_MAX));
     let (mut frames, mut length) = (VecDeque::new(), 0);
     loop {
-        let frame = if wait {
-            timeout_at(until, body.frame()).await.ok()
-        } else {
-            poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
-                Poll::Ready(frame) => Poll::Ready(Some(frame)),
-                Poll::Pending => Poll::Ready(None),
-            })
-            .await
-        };
-        match frame {
+        let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending if wait => over.as_mut().poll(cx).map(|()| None),
+            Poll::Pending => Poll::Ready(None),
+        });
+        match frame.await {
             Some(None) => return Ok(Came::Whole(joined(frames, length), permit)),
             Some(Some(Ok(frame))) => {
                 length += frame.data_ref().map_or(0, Bytes::len);
@@ -212,5 +208,64 @@ impl HttpBody for Hashed {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Two pieces, and then nothing for ever; or the end.
+    struct Pieces {
+        left: usize,
+        ends: bool,
+    }
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            match self.left.checked_sub(1) {
+                Some(left) => {
+                    self.left = left;
+                    Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"piece")))))
+                }
+                None if self.ends => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    fn body(ends: bool) -> Body {
+        Pieces { left: 2, ends }.boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stops_is_not_waited_for_long_and_loses_nothing() {
+        let room = Arc::new(Room::new(1 << 10));
+        for wait in [false, true] {
+            let came = tokio::time::timeout(Duration::from_secs(5), read(body(false), 100, wait, &room)).await;
+            let Ok(Ok(Came::Streaming(mut body))) = came else { panic!("it streams on") };
+            for _ in 0..2 {
+                let frame = body.frame().await.and_then(Result::ok).and_then(|frame| frame.into_data().ok());
+                assert_eq!(frame.as_deref(), Some(&b"piece"[..]));
+            }
+        }
+        assert_eq!(room.taken.load(Ordering::Relaxed), 0, "room is given back");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_whole_takes_room_and_gives_it_back() {
+        let room = Arc::new(Room::new(150));
+        let Ok(Came::Whole(bytes, permit)) = read(body(true), 100, false, &room).await else { panic!("it is there") };
+        assert_eq!(&bytes[..], b"piecepiece");
+        assert!(matches!(read(body(true), 100, false, &room).await, Ok(Came::Streaming(_))), "there is no room for two");
+        drop(permit);
+        assert!(matches!(read(body(true), 100, false, &room).await, Ok(Came::Whole(..))));
+        assert!(matches!(read(body(true), 7, false, &room).await, Ok(Came::Large(_))), "it is longer than that");
+        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
     }
 }
