@@ -8,6 +8,7 @@ use super::{
     classify::{self, Found},
     element::Element,
     finding::{self, Findings},
+    insert::Insert,
     locate::Attribute,
     open::Awaits,
     references::Referenced,
@@ -41,7 +42,7 @@ impl Walker {
                     self.frame(element, role, attribute, findings);
                     continue;
                 }
-                let verdict = if named.closed { otherwise } else { finding::verdict(&self.ctx.page, &named.hits, otherwise) };
+                let verdict = if named.closed { otherwise } else { self.ctx.verdict(&named.hits, otherwise) };
                 findings.note(&self.ctx.limits, classify::report(&self.ctx, element, attribute, role, &named.hits, verdict));
                 if verdict == Verdict::Allow {
                     continue;
@@ -69,7 +70,7 @@ impl Walker {
         if hits.is_empty() {
             return;
         }
-        let verdict = finding::verdict(&self.ctx.page, &hits, Verdict::Strip);
+        let verdict = self.ctx.verdict(&hits, Verdict::Strip);
         let tag = TagReport {
             offset: element.start.span.start,
             element: name,
@@ -103,7 +104,7 @@ impl Walker {
         };
         if let Some(at) = at.filter(|_| first) {
             let quoted = value.start > 0 && matches!(element.view.get(value.start - 1..value.start), b"\"" | b"'");
-            findings.patches.insert(value.start + at, classify::document_text(&page.frame, quoted));
+            findings.patches.insert(value.start + at, Insert::Frame { quoted });
         }
     }
 
@@ -129,15 +130,15 @@ impl Walker {
         }
         // A vendor that is not known can never be granted: the marker stays empty.
         let needs = if found.closed { Hits::none() } else { found.held.clone() };
-        findings.patches.insert(element.name_end, finding::marker(&self.ctx.page, &needs));
+        findings.patches.insert(element.name_end, Insert::marker(&self.ctx.page, &needs));
         if element.tag == Tag::Script && !found.styles_only {
-            findings.patches.insert(element.name_end, finding::INERT_TYPE);
+            findings.patches.insert(element.name_end, Insert::INERT_TYPE);
         }
         for attribute in element.attributes {
             let name = element.view.get(attribute.name.clone());
             let a_type = element.tag == Tag::Script && !found.styles_only && name.eq_ignore_ascii_case(b"type");
             if a_type || Self::is_found(element, found, attribute) {
-                findings.patches.insert(attribute.name.start, finding::rename(&self.ctx.page));
+                findings.patches.insert(attribute.name.start, Insert::RENAME);
             }
         }
     }

@@ -9,6 +9,7 @@
 use super::{
     GateError, Limits, Page,
     finding::Findings,
+    insert::Insert,
     locate::{Batch, Event, Inside, Locator, Plan, Start},
     splice::View,
 };
@@ -17,8 +18,8 @@ use super::{
 pub(super) struct Scout {
     locator: Locator,
     batch: Batch,
-    head: Option<String>,
-    body: Option<String>,
+    head: Option<Insert>,
+    body: Option<Insert>,
     /// Open templates: what is in one is not yet in the page.
     templates: u32,
 }
@@ -29,12 +30,11 @@ impl Scout {
         if page.observe || page.head.is_empty() && page.body.is_empty() {
             return None;
         }
-        let text = |text: &String| (!text.is_empty()).then(|| text.clone());
         Some(Self {
             locator: Locator::new(Plan::Prologue, 0, Inside::default(), limits.memory_bytes_max),
             batch: Batch::default(),
-            head: text(&page.head),
-            body: text(&page.body),
+            head: (!page.head.is_empty()).then_some(Insert::Head),
+            body: (!page.body.is_empty()).then_some(Insert::Body),
             templates: 0,
         })
     }

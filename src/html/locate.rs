@@ -24,7 +24,7 @@ use lol_html::{
     send::{Element, ElementContentHandlers, HtmlRewriter, Settings},
 };
 
-use super::tag::{AMP, CLOSING, EMBEDDED_FOREIGN, FOREIGN, INERT_BASE, MIXED_FOREIGN, NESTED_FOREIGN, OPENING};
+use super::tag::{AMP, ATTRIBUTES, EMBEDDED_FOREIGN, FOREIGN, INERT_BASE, MIXED_FOREIGN, NESTED_FOREIGN, UNCOMMON, is_watched};
 
 /// What to look out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,8 +243,8 @@ struct Log {
 /// What a handler notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Watch {
-    /// Start and end tags.
-    Closing,
+    /// Start tags, and end tags by name, of elements that matter by their name.
+    Named,
     /// Start tags.
     Opening,
     /// Start tags, and end tags by name.
@@ -265,15 +265,15 @@ enum Watch {
 
 fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
     static SELECTORS: LazyLock<[Selector; 9]> = LazyLock::new(|| {
-        [CLOSING, OPENING, FOREIGN, NESTED_FOREIGN, MIXED_FOREIGN, EMBEDDED_FOREIGN, "*", AMP, INERT_BASE]
+        [UNCOMMON, ATTRIBUTES, FOREIGN, NESTED_FOREIGN, MIXED_FOREIGN, EMBEDDED_FOREIGN, "*", AMP, INERT_BASE]
             .map(|text| text.parse().expect("the selectors are constants that parse"))
     });
-    let [closing, opening, foreign, nested, mixed, embedded, any, amp, inert] = &*SELECTORS;
+    let [uncommon, attributes, foreign, nested, mixed, embedded, any, amp, inert] = &*SELECTORS;
     match plan {
         Plan::Tags => {
             vec![
-                (closing, Watch::Closing),
-                (opening, Watch::Opening),
+                (uncommon, Watch::Named),
+                (attributes, Watch::Opening),
                 (foreign, Watch::Foreign),
                 (nested, Watch::NestedForeign),
                 (mixed, Watch::MixedForeign),
@@ -298,11 +298,11 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
             let at = log.origin + element.source_location().bytes().start;
             return log.batch.inert.push(at);
         }
-        Watch::Closing | Watch::Opening | Watch::Any | Watch::Prologue | Watch::Amp => {}
+        Watch::Named | Watch::Opening | Watch::Any | Watch::Prologue | Watch::Amp => {}
     }
     // A name costs an allocation: only where an end tag may be wanted, or a name changes the state.
     let name = if watch == Watch::Opening { String::new() } else { element.tag_name() };
-    if watch == Watch::Amp && !name.starts_with("amp-") {
+    if watch == Watch::Amp && !name.starts_with("amp-") || watch == Watch::Named && !is_watched(&name) {
         return;
     }
     let mut log = lock(shared);
@@ -310,8 +310,10 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     let (id, again) = log.number(element);
     let wants_end = has_content
         && match watch {
-            Watch::Closing | Watch::Any => match name.as_str() {
-                "script" | "style" | "noscript" | "object" | "video" | "audio" | "iframe" | "select" | "applet" => true,
+            Watch::Named | Watch::Any => match name.as_str() {
+                "script" | "style" | "noscript" | "iframe" | "select" => true,
+                // Only in pieces is one of them cut with its content.
+                "object" | "video" | "audio" | "applet" => watch == Watch::Any,
                 "textarea" | "title" | "xmp" | "noembed" | "noframes" => log.inside().any() || log.doubtful_from.is_some(),
                 _ => false,
             },
@@ -325,7 +327,7 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     match name.as_str() {
         "select" if has_content => log.selects += 1,
         "frameset" => log.inside.frameset = true,
-        "svg" | "math" => {
+        "svg" | "math" if watch == Watch::Any => {
             log.roots += 1;
             if log.root.as_ref().is_some_and(|root| *root != name) {
                 log.mix(element);

@@ -18,10 +18,12 @@ mod css;
 mod element;
 mod finding;
 mod inject;
+mod insert;
 mod inventory;
 mod locate;
 mod noscript;
 mod open;
+mod outcome;
 mod references;
 mod script;
 mod sheet;
@@ -44,9 +46,12 @@ use crate::{
 };
 pub use codec::{Coding, DecodeError, Opener};
 pub use inventory::{HOSTS_MAX, Inventory, inventory, sheet_hosts};
+pub use outcome::Outcome;
 pub use sheet::SheetGate;
 pub use sniff::{Kind, SNIFF_BYTES, sniff};
-pub use stream::{BodyError, BodyHead, Ending, Gated, GatedBody, OnEnd, Refusal, gate_body, sheet_is_plain};
+pub use stream::{
+    BodyError, BodyHead, Ending, Gated, GatedBody, Learn, Learnt, OnEnd, Refusal, gate_body, gate_known, sheet_is_plain,
+};
 pub use xml::{XmlError, XmlGate};
 
 use finding::Findings;
@@ -247,6 +252,8 @@ pub struct Gate {
     /// Whether a page that cannot be read passes all the same.
     lenient: bool,
     closed: bool,
+    /// Whether the page was gated to its end.
+    complete: bool,
 }
 
 /// How much is parsed between two looks at what may be sent.
@@ -275,8 +282,32 @@ impl Gate {
             findings: Findings::default(),
             lenient: !page.changes(),
             closed: false,
+            complete: false,
             limits,
         }
+    }
+
+    /// Keeps what it takes to use the outcome again. To be called before the first chunk, for a page in which tags are
+    /// held.
+    pub fn keep_outcome(&mut self) {
+        if !self.lenient && self.window.end() == 0 {
+            self.walker.ctx.questions = Some(Arc::default());
+            self.window.applied = Some(Vec::new());
+        }
+    }
+
+    /// Keeps it no longer.
+    pub fn forget_outcome(&mut self) {
+        self.walker.ctx.questions = None;
+        self.window.applied = None;
+    }
+
+    /// The outcome, once, if it was kept and the page was gated to its end.
+    pub fn take_outcome(&mut self) -> Option<Outcome> {
+        let (questions, patches) = (self.walker.ctx.questions.take()?, self.window.applied.take()?);
+        let (encoding, limits) = (self.walker.ctx.encoding, Arc::clone(&self.limits));
+        let report = self.report().clone();
+        self.complete.then(|| Outcome::new(&questions, patches, report, self.window.end(), encoding, limits)).flatten()
     }
 
     /// Takes the next chunk and appends what may be sent to `out`. After an error, drop the page:
@@ -300,10 +331,11 @@ impl Gate {
             gate.locator.end(&mut gate.batch).map_err(|fault| GateError::from_locate(fault, &gate.limits))?;
             gate.walker.walk(gate.window.view(), &gate.batch, &mut gate.findings)?;
             gate.walker.finish(gate.window.view(), end, &mut gate.findings)?;
-            gate.window.emit(end, &mut gate.findings.patches, out);
+            gate.window.emit(end, &mut gate.findings.patches, &gate.walker.ctx.page, out);
             Ok(())
         })?;
         self.closed = true;
+        self.complete = true;
         Ok(())
     }
 
@@ -353,7 +385,7 @@ impl Gate {
             }
         }
         limit = self.walker.hold().map_or(limit, |hold| limit.min(hold));
-        self.window.emit(limit, &mut self.findings.patches, out);
+        self.window.emit(limit, &mut self.findings.patches, &self.walker.ctx.page, out);
         self.window.forget(self.walker.keep().unwrap_or(usize::MAX));
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::{
     code::{self, Named},
     element::name_at,
     finding::{self, Findings},
+    insert::Insert,
     locate::Inside,
     script::{self, Progress, Script},
     sheet::{self, Styles},
@@ -149,7 +150,7 @@ pub(super) fn script_ends(
     if hits.is_empty() {
         return Ok(());
     }
-    let verdict = finding::verdict(&ctx.page, &hits, otherwise);
+    let verdict = ctx.verdict(&hits, otherwise);
     match verdict {
         Verdict::Allow => {}
         // Nothing is lost without it, and nothing needs it later.
@@ -184,7 +185,7 @@ fn all_hits(
     let bytes = view.get(text.clone());
     let mut all = classify::inline(ctx, bytes, open.foreign);
     if !all.is_empty() {
-        let verdict = finding::verdict(&ctx.page, &all, otherwise);
+        let verdict = ctx.verdict(&all, otherwise);
         note(ctx, open, bytes, &all, verdict, findings);
     }
     let mut resolver = ctx.resolver(&mut findings.report.others);
@@ -201,7 +202,7 @@ fn all_hits(
             attribute: None,
             address: shown(&ctx.base, &address),
             rules: finding::rules(&hits),
-            verdict: finding::verdict(&ctx.page, &hits, otherwise),
+            verdict: ctx.verdict(&hits, otherwise),
             late: false,
         };
         findings.note(&ctx.limits, tag);
@@ -227,7 +228,7 @@ pub(super) fn foreign_styles_end(
     if named.is_nothing() {
         return Ok(());
     }
-    let verdict = if named.closed { Verdict::Hold } else { finding::verdict(&ctx.page, &named.hits, Verdict::Hold) };
+    let verdict = if named.closed { Verdict::Hold } else { ctx.verdict(&named.hits, Verdict::Hold) };
     let tag = TagReport {
         offset: open.at,
         element: "style".to_owned(),
@@ -262,7 +263,7 @@ pub(super) fn configuration_ends(ctx: &Context, open: &Open, text: &[u8], findin
     if hits.is_empty() {
         return None;
     }
-    let verdict = finding::verdict(&ctx.page, &hits, Verdict::Strip);
+    let verdict = ctx.verdict(&hits, Verdict::Strip);
     let tag = TagReport {
         offset: open.at,
         element: "amp-analytics".to_owned(),
@@ -291,7 +292,7 @@ fn overflow(ctx: &Context, setting: Setting, open: &mut Open, view: View<'_>, fi
     scanner.feed(bytes);
     // What would excuse a hit may come later, and then it would be too late to hold.
     let hits = scanner.hits_so_far();
-    if hits.is_empty() || ctx.page.policy.allows(&ctx.page.grants, &hits) {
+    if hits.is_empty() || ctx.allows(&hits) {
         open.now(Progress::Passing);
     } else {
         note(ctx, open, bytes, &hits, Verdict::Hold, findings);
@@ -304,10 +305,10 @@ fn overflow(ctx: &Context, setting: Setting, open: &mut Open, view: View<'_>, fi
 /// Takes a script out of action by its start tag, which has not been sent.
 fn hold(ctx: &Context, setting: Setting, open: &Open, hits: Hits, findings: &mut Findings) {
     if setting == Setting::Page && ctx.page.changes() {
-        findings.patches.insert(open.name_end, finding::marker(&ctx.page, &hits));
-        findings.patches.insert(open.name_end, finding::INERT_TYPE);
+        findings.patches.insert(open.name_end, Insert::marker(&ctx.page, &hits));
+        findings.patches.insert(open.name_end, Insert::INERT_TYPE);
         if let Awaits::Text { types, .. } | Awaits::ForeignStyles { types } = &open.awaits {
-            types.iter().for_each(|&at| findings.patches.insert(at, finding::rename(&ctx.page)));
+            types.iter().for_each(|&at| findings.patches.insert(at, Insert::RENAME));
         }
     }
     findings.held.merge(hits);

@@ -13,6 +13,7 @@ use super::{
     css::{Address, DEPTH_MAX, Kind, Scanner},
     element::Element,
     finding::{self, Findings},
+    insert::Insert,
     locate::Attribute,
     references::Referenced,
     splice::{View, Window},
@@ -49,7 +50,7 @@ impl SheetGate {
         self.window.push(chunk);
         self.step(|scanner, found| scanner.read(chunk, start, found))?;
         let end = self.window.end();
-        self.window.emit(self.scanner.hold().unwrap_or(end), &mut self.findings.patches, out);
+        self.window.emit(self.scanner.hold().unwrap_or(end), &mut self.findings.patches, &self.ctx.page, out);
         self.window.forget(usize::MAX);
         Ok(())
     }
@@ -57,7 +58,7 @@ impl SheetGate {
     /// The sheet is over: appends the rest to `out`.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), GateError> {
         self.step(|scanner, found| scanner.end(found))?;
-        self.window.emit(self.window.end(), &mut self.findings.patches, out);
+        self.window.emit(self.window.end(), &mut self.findings.patches, &self.ctx.page, out);
         self.closed = true;
         Ok(())
     }
@@ -111,7 +112,7 @@ fn settle(
         return None;
     }
     let otherwise = if setting == Setting::Noscript { Verdict::Strip } else { Verdict::Hold };
-    let verdict = if named.closed { otherwise } else { finding::verdict(&ctx.page, &named.hits, otherwise) };
+    let verdict = if named.closed { otherwise } else { ctx.verdict(&named.hits, otherwise) };
     let tag = TagReport {
         offset: place.offset,
         element: place.element.to_owned(),
@@ -129,7 +130,7 @@ fn settle(
     findings.closed |= named.closed;
     if let Some(at) = at.filter(|_| ctx.page.changes() && setting != Setting::Srcdoc) {
         let needs = if named.closed { Hits::none() } else { named.hits.clone() };
-        findings.patches.insert(at, finding::scheme(&ctx.page, &needs));
+        findings.patches.insert(at, Insert::scheme(&ctx.page, &needs));
     }
     Some(named)
 }

@@ -3,14 +3,16 @@
 //! Nothing is serialised anew: what no patch touches leaves as it came. Output is monotone, a byte
 //! once sent is never revised.
 
-use std::{borrow::Cow, collections::VecDeque, ops::Range};
+use std::{collections::VecDeque, ops::Range};
+
+use super::{Page, insert::Insert};
 
 /// A change at one offset: some bytes go, some text comes in their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Patch {
     pub(super) at: usize,
     pub(super) cut: usize,
-    pub(super) insert: Cow<'static, str>,
+    pub(super) insert: Insert,
 }
 
 /// The patches not yet applied, in document order.
@@ -22,7 +24,7 @@ pub(super) struct Patches {
 
 impl Patches {
     /// Inserts text. At one offset, what was inserted first stands first.
-    pub(super) fn insert(&mut self, at: usize, text: impl Into<Cow<'static, str>>) {
+    pub(super) fn insert(&mut self, at: usize, text: impl Into<Insert>) {
         self.add(Patch { at, cut: 0, insert: text.into() });
     }
 
@@ -32,7 +34,7 @@ impl Patches {
     }
 
     /// Puts text in the place of a range.
-    pub(super) fn replace(&mut self, range: Range<usize>, text: impl Into<Cow<'static, str>>) {
+    pub(super) fn replace(&mut self, range: Range<usize>, text: impl Into<Insert>) {
         let swallowed =
             |patch: &Patch| patch.at > range.start && patch.at < range.end || patch.at == range.start && patch.cut > 0;
         if self.queue.back().is_some_and(|last| last.at >= range.start) {
@@ -66,8 +68,8 @@ pub(super) struct Window {
     base: usize,
     /// The document offset up to which all is sent.
     sent: usize,
-    #[cfg(test)]
-    pub(super) applied: Vec<Patch>,
+    /// The patches that were applied, where somebody wants to know.
+    pub(super) applied: Option<Vec<Patch>>,
 }
 
 impl Window {
@@ -84,17 +86,18 @@ impl Window {
         View { bytes: &self.bytes, base: self.base }
     }
 
-    /// Sends everything before `limit`, patched.
-    pub(super) fn emit(&mut self, limit: usize, patches: &mut Patches, out: &mut Vec<u8>) {
+    /// Sends everything before `limit`, patched for the response to which `page` belongs.
+    pub(super) fn emit(&mut self, limit: usize, patches: &mut Patches, page: &Page, out: &mut Vec<u8>) {
         while let Some(patch) = patches.queue.front()
             && patch.at + patch.cut <= limit
         {
             self.copy_to(patch.at, out);
-            out.extend_from_slice(patch.insert.as_bytes());
+            patch.insert.write(page, out);
             self.sent = self.sent.max(patch.at + patch.cut);
-            let _done = patches.queue.pop_front();
-            #[cfg(test)]
-            self.applied.extend(_done);
+            let done = patches.queue.pop_front();
+            if let Some(applied) = &mut self.applied {
+                applied.extend(done);
+            }
         }
         // A range that is to be cut is not sent in part.
         let limit = patches.queue.front().map_or(limit, |next| limit.min(next.at));

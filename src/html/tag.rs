@@ -77,13 +77,61 @@ pub(super) enum Role {
     AmpType,
 }
 
-/// Elements watched up to their end tags.
-pub(super) const CLOSING: &str = "script,noscript,iframe,select,frameset,style,textarea,title,xmp,noembed,noframes";
+/// Every element but the commonest of those that are nothing by their name. The parser asks one selector after the
+/// other about each tag: one that most tags fail at once costs a fraction of a list of those that are wanted. Which of
+/// the others are is for [`is_watched`] to say.
+pub(super) const UNCOMMON: &str = ":not(div):not(a):not(span):not(li):not(p):not(td):not(b):not(i):not(h3):not(h2):not(path)\
+    :not(button):not(br):not(ul):not(tr):not(strong):not(em):not(label):not(option):not(section):not(article):not(picture)\
+    :not(figure):not(h4):not(small):not(sup):not(time)";
 
-/// Elements of which the start tag says everything. SVG has presentation attributes on every element.
-pub(super) const OPENING: &str = "html,img,image,input[src],source,video,audio,track,embed,object,frame,link,a[ping],area[ping],\
-    a[attributionsrc],area[attributionsrc],meta,body,base,plaintext,bgsound,model,portal,fencedframe,applet,param,[background],\
-    [style*=\"(\"],[style*=\"&\"],svg,svg *";
+/// Attributes that matter on any element; SVG has presentation attributes on every one.
+pub(super) const ATTRIBUTES: &str = "[background],[style*=\"(\"],[style*=\"&\"],[ping],[attributionsrc],svg *";
+
+/// Whether an element of that name, lower case, matters whatever its attributes.
+pub(super) fn is_watched(name: &str) -> bool {
+    // These up to their end tags.
+    let closing = matches!(
+        name,
+        "script"
+            | "noscript"
+            | "iframe"
+            | "select"
+            | "frameset"
+            | "style"
+            | "textarea"
+            | "title"
+            | "xmp"
+            | "noembed"
+            | "noframes"
+    );
+    closing
+        || matches!(
+            name,
+            "html"
+                | "img"
+                | "image"
+                | "input"
+                | "source"
+                | "video"
+                | "audio"
+                | "track"
+                | "embed"
+                | "object"
+                | "frame"
+                | "link"
+                | "meta"
+                | "body"
+                | "base"
+                | "plaintext"
+                | "bgsound"
+                | "model"
+                | "portal"
+                | "fencedframe"
+                | "applet"
+                | "param"
+                | "svg"
+        )
+}
 
 /// Elements of AMP, in pages that say they are AMP.
 pub(super) const AMP: &str = "html[amp] *,html[\u{26a1}] *,html[amp4ads] *,html[\u{26a1}4ads] *";

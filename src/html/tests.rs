@@ -51,10 +51,17 @@ pub(super) fn page(edit: impl FnOnce(&mut Page)) -> Arc<Page> {
 fn gate_with(page: &Arc<Page>, limits: &Limits, html: &[u8]) -> Result<(String, PageReport), GateError> {
     let mut results = [1, 7, 1024, usize::MAX].map(|size| {
         let mut gate = Gate::new(Arc::clone(page), limits.clone());
+        gate.keep_outcome();
+        gate.window.applied.get_or_insert_default();
         let mut out = Vec::new();
         let result = html.chunks(size).try_for_each(|chunk| gate.write(chunk, &mut out)).and_then(|()| gate.end(&mut out));
         result.map(|()| {
-            assert_eq!(undo(html, &gate.window.applied, &out), html, "the inverse, in chunks of {size}");
+            let applied = gate.window.applied.clone().unwrap_or_default();
+            assert_eq!(undo(html, &applied, page, &out), html, "the inverse, in chunks of {size}");
+            if let Some(outcome) = gate.take_outcome() {
+                assert!(outcome.is_for(page), "an outcome is the visitor's with whom it was found");
+                assert_eq!(outcome.apply(html, page).as_ref(), Some(&out), "an outcome is what the engine sent");
+            }
             (String::from_utf8_lossy(&out).into_owned(), gate.report().clone())
         })
     });
@@ -69,13 +76,15 @@ fn gate_with(page: &Arc<Page>, limits: &Limits, html: &[u8]) -> Result<(String, 
 }
 
 /// Takes the insertions out of the output and puts the cuts back.
-pub(super) fn undo(input: &[u8], applied: &[splice::Patch], output: &[u8]) -> Vec<u8> {
+pub(super) fn undo(input: &[u8], applied: &[splice::Patch], page: &Page, output: &[u8]) -> Vec<u8> {
     let (mut restored, mut rest, mut at) = (Vec::new(), output, 0);
     for patch in applied {
         let (kept, after) = rest.split_at(patch.at - at);
         restored.extend_from_slice(kept);
         restored.extend_from_slice(&input[patch.at..patch.at + patch.cut]);
-        rest = after.strip_prefix(patch.insert.as_bytes()).expect("the insertion is in the output");
+        let mut insertion = Vec::new();
+        patch.insert.write(page, &mut insertion);
+        rest = after.strip_prefix(insertion.as_slice()).expect("the insertion is in the output");
         at = patch.at + patch.cut;
     }
     restored.extend_from_slice(rest);

@@ -17,12 +17,13 @@ use super::{
     locate::{Attribute, Batch, End, Event, Start},
     noscript,
     open::{Awaits, Open, configuration_ends, foreign_styles_end, piece_fits, script_ends, script_goes_on},
+    outcome::Questions,
     script::{Progress, Script},
     sheet::Styles,
     splice::View,
     tag::Tag,
 };
-use crate::vocab::Verdict;
+use crate::{policy::Hits, vocab::Verdict};
 
 /// What is being walked, which decides what a hit leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +45,28 @@ pub(super) struct Context {
     /// The page's address, or its first `<base href>`.
     pub(super) base: Arc<Url>,
     pub(super) base_settled: bool,
+    /// Where the outcome is to be remembered: what was asked about the visitor's grants.
+    pub(super) questions: Option<Arc<Questions>>,
 }
 
 impl Context {
     pub(super) fn new(page: Arc<Page>, limits: Arc<Limits>, encoding: &'static Encoding) -> Self {
-        Self { limits, encoding, base: Arc::new(page.base.clone()), base_settled: false, page }
+        Self { limits, encoding, base: Arc::new(page.base.clone()), base_settled: false, questions: None, page }
+    }
+
+    /// Whether everything that was hit is granted. What becomes of a page may depend on the visitor's grants through
+    /// this question alone: an outcome is remembered with the answers.
+    pub(super) fn allows(&self, hits: &Hits) -> bool {
+        let allowed = self.page.policy.allows(&self.page.grants, hits);
+        if let Some(questions) = &self.questions {
+            questions.note(hits, allowed);
+        }
+        allowed
+    }
+
+    /// The verdict of hits: `otherwise` where they are not granted.
+    pub(super) fn verdict(&self, hits: &Hits, otherwise: Verdict) -> Verdict {
+        if self.allows(hits) { Verdict::Allow } else { otherwise }
     }
 
     /// Hosts that no rule hits are counted in `others`.

@@ -14,6 +14,7 @@ mod methods;
 mod mime;
 mod observe;
 mod page;
+mod pages;
 mod paths;
 mod peek;
 pub mod pipeline;

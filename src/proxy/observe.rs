@@ -34,7 +34,7 @@ pub(super) fn tap(body: Body, head: Observed, page: html::Page, limits: html::Li
             content_encoding: head.content_encoding.as_deref(),
             answer_encoding: None,
         };
-        match html::gate_body(Copies(received), head, page, limits, on_end).await {
+        match html::gate_body(Copies(received), head, page, limits, on_end, None).await {
             // What the engine makes of it is for nobody; how it ended is told by `on_end`.
             Ok(mut gated) => while let Some(Ok(_)) = gated.body.frame().await {},
             Err(refusal) => tracing::warn!("this page would not be passed on: {}", Causes(&refusal)),

@@ -35,12 +35,17 @@ pub(super) async fn look(mut body: Body, mut more: impl FnMut(&[u8]) -> Result<b
         wanted = frame.data_ref().map_or(Ok(true), |data| more(data))?;
         frames.push_back(frame);
     }
-    Ok(Peeked { frames, body, size }.boxed_unsync())
+    Ok(again(frames, body, size))
 }
 
 /// A body behind some more bytes.
 pub(super) fn behind(first: Bytes, body: Body) -> Body {
     Peeked { frames: VecDeque::from([Frame::data(first)]), body, size: SizeHint::default() }.boxed_unsync()
+}
+
+/// A body behind frames that were taken from it; `size` is that of the whole.
+pub(super) fn again(frames: VecDeque<Frame<Bytes>>, body: Body, size: SizeHint) -> Body {
+    Peeked { frames, body, size }.boxed_unsync()
 }
 
 struct Peeked {

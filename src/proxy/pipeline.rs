@@ -24,7 +24,9 @@ use super::{
     listen::Held,
     methods,
     observe::{self, Observed},
-    page, paths, peek,
+    page,
+    pages::{self, Pages, Place},
+    paths, peek,
     plan::{self, Kind, Plan},
     progress::{self, Pace, Progress},
     tunnel::Tunnel,
@@ -52,6 +54,8 @@ pub struct Pipeline {
     upstreams: Upstreams,
     /// This process in `CDN-Loop`.
     mark: HeaderValue,
+    /// What was found in pages before.
+    pages: Option<Arc<Pages>>,
     /// Where vendors' scripts were found.
     suspects: Suspects,
     /// Whether the operator was told of a proxy in front that is not trusted.
@@ -106,7 +110,8 @@ impl Pipeline {
     /// A pipeline to the servers of a site.
     pub fn new(site: Arc<Site>, upstreams: Upstreams) -> Result<Self, getrandom::Error> {
         let mark = HeaderValue::from_str(&format!("consentry-{:016x}", random()?)).expect("hex digits are a header value");
-        Ok(Self { site, upstreams, mark, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
+        let pages = Pages::new(&site.shared.limits)?;
+        Ok(Self { site, upstreams, mark, pages, suspects: Suspects::default(), told_of_proxy: AtomicBool::new(false) })
     }
 
     /// The site it leads to.
@@ -459,8 +464,8 @@ impl Pipeline {
         }
         let body_head =
             BodyHead { content_type, content_encoding, answer_encoding: heads::answer_encoding(&prepared, &head.headers) };
-        let gated = html::gate_body(body, body_head, page, limits, on_end).await;
-        let gated = gated.map_err(|refusal| Failure::Unreadable(Causes(&refusal).to_string()))?;
+        let place = Place { fingerprint: ctx.snapshot.fingerprint(), prefix: &self.site.config.prefix, head: body_head };
+        let gated = pages::gate(self.pages.as_ref(), place, body, page, limits, on_end).await?;
         ctx.trail.came_to(Outcome::Gated);
 
         match gated.content_encoding {
@@ -484,7 +489,7 @@ impl Pipeline {
                 heads::expire_cookies(ctx, &prepared, &mut head.headers);
             }
         }
-        Ok(Response::from_parts(head, gated.body.map_err(BodyError::from).boxed_unsync()))
+        Ok(Response::from_parts(head, gated.body))
     }
 }
 

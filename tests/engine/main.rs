@@ -5,12 +5,14 @@
 //! - chunks: the output does not depend on how the bytes arrived, and nothing is lost at the end;
 //! - inverse: taking the markers out gives the input (cuts are put back in the room's own tests);
 //! - closure: no tag of a gated vendor is live in the output, with scripts on and with scripts off;
+//! - again: what is remembered of a page is what the engine comes to, for whom it is said to be;
 //! - completeness: what is live in the input is in the report.
 //!
 //! Style sheets keep the same properties, with another reading of CSS as the browser.
 
 #![expect(clippy::print_stdout, reason = "a test prints how much it went through")]
 
+mod again;
 mod documents;
 mod html5lib;
 mod oracle;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use consentry::{
-    html::{Gate, GateError, Limits, Page, PageReport, SheetGate, XmlGate},
+    html::{Gate, GateError, Limits, Outcome, Page, PageReport, SheetGate, XmlGate},
     policy::{Policy, Sources},
 };
 
@@ -59,8 +59,48 @@ pub(crate) fn gate_xml(document: &[u8], grant: Grant, size: usize) -> (Vec<u8>, 
     (out, result.map(|()| gate.report().clone()))
 }
 
+/// The policy in which the vendors of the tests are known.
+static NOTHING: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(true)));
+
+/// A page of a visitor with grants by number: one bit says analytics, one marketing, two that a vendor is granted or
+/// not whatever its purpose. Markup is inserted everywhere where any can be.
+pub(crate) fn visitor(number: u8, nonce: &str) -> Arc<Page> {
+    let mut page = Page::clone(&page_for(Grant::Nothing));
+    let bit = |bit: u8| number & 1 << bit != 0;
+    for (at, id) in ["analytics", "marketing"].into_iter().enumerate() {
+        if bit(at as u8) {
+            page.grants.purposes.insert(page.policy.purpose(id).expect("a purpose of the policy"));
+        }
+    }
+    let acme = page.policy.vendor("acme").expect("a vendor of the tests");
+    if bit(2) {
+        page.grants.allowed.insert(acme);
+    }
+    if bit(3) {
+        page.grants.denied.insert(acme);
+    }
+    page.nonce = nonce.to_owned();
+    page.head = format!("<script data-n={nonce}></script>");
+    page.body = format!("<div data-n={nonce}>{number}</div>");
+    page.frame = format!("<script data-f=\"{nonce}\"></script>");
+    page.amend_csp = Some(Arc::new(|policy| Some(format!("{policy}; script-src 'self'"))));
+    Arc::new(page)
+}
+
+/// Gates a page for a visitor, in chunks. With the outcome to be used again.
+pub(crate) fn gate_for(page: &Arc<Page>, bytes: &[u8], size: usize) -> Result<(Vec<u8>, PageReport, Outcome), GateError> {
+    let mut gate = Gate::new(Arc::clone(page), limits());
+    gate.keep_outcome();
+    let mut out = Vec::new();
+    for chunk in bytes.chunks(size) {
+        gate.write(chunk, &mut out)?;
+    }
+    gate.end(&mut out)?;
+    let report = gate.report().clone();
+    Ok((out, report, gate.take_outcome().expect("it was kept")))
+}
+
 fn page_for(grant: Grant) -> Arc<Page> {
-    static NOTHING: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(true)));
     static NOTHING_KNOWN: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(policy(false)));
     let policy = match grant {
         Grant::Nothing => &NOTHING,

@@ -26,6 +26,7 @@ mod pebble;
 mod process;
 mod receipt;
 mod reload;
+mod repeats;
 mod reports;
 mod service;
 mod sheets;

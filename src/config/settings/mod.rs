@@ -149,6 +149,10 @@ limits! {
     page_bytes: 268_435_456 in 1_048_576..=4_294_967_296;
     /// How many times larger a page may become by decompression.
     page_ratio: 1_000 in 10..=100_000;
+    /// Bytes of a page, as it comes and decompressed, beyond which what was found in it is not remembered; 0: never.
+    cached_page_bytes: 1_048_576 in 0..=16_777_216;
+    /// Bytes of memory for what was found in pages, and as many again for known pages on their way; 0: nothing is remembered.
+    page_cache_bytes: 67_108_864 in 0..=17_179_869_184;
     /// Bytes of the list of hosts in a containment policy; beyond, it names domains, and then lets all https through.
     containment_bytes: 3_072 in 512..=65_536;
     /// Bytes of a report that a browser posts.

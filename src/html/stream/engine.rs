@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use encoding_rs::{CoderResult, Decoder};
 
-use super::super::{Gate, GateError, Limits, Page, PageReport, SheetGate, charset::Charset, sniff::Kind, xml::XmlGate};
+use super::super::{Gate, GateError, Limits, Outcome, Page, PageReport, SheetGate, charset::Charset, sniff::Kind, xml::XmlGate};
 
 /// What looks for tags in a body.
 #[derive(Debug)]
@@ -42,6 +42,32 @@ impl Engine {
             Self::Html(gate) => gate.end(out),
             Self::Xml(gate) => gate.end(out),
             Self::Css(gate) => gate.end(out),
+        }
+    }
+
+    /// Keeps what it takes to use the outcome again: that of a page in HTML. Returns whether it does.
+    pub(super) fn keep_outcome(&mut self) -> bool {
+        match self {
+            Self::Html(gate) => {
+                gate.keep_outcome();
+                true
+            }
+            Self::Xml(_) | Self::Css(_) => false,
+        }
+    }
+
+    /// Keeps it no longer.
+    pub(super) fn forget_outcome(&mut self) {
+        if let Self::Html(gate) = self {
+            gate.forget_outcome();
+        }
+    }
+
+    /// The outcome, if it was kept and the page is over.
+    pub(super) fn take_outcome(&mut self) -> Option<Outcome> {
+        match self {
+            Self::Html(gate) => gate.take_outcome(),
+            Self::Xml(_) | Self::Css(_) => None,
         }
     }
 

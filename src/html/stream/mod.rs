@@ -6,6 +6,7 @@
 //! cuts the connection where everybody can see it.
 
 mod engine;
+mod known;
 mod plain;
 
 use std::{
@@ -18,6 +19,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 
 use engine::{Engine, Transcoder};
+use known::Learning;
+pub use known::{Learn, Learnt, gate_known};
 pub use plain::sheet_is_plain;
 
 use super::{
@@ -100,8 +103,16 @@ pub enum Ending<'e> {
 pub type OnEnd = Box<dyn FnOnce(&PageReport, Ending<'_>) + Send>;
 
 /// Decides about the body from its head and its first bytes, of which it waits for as many as that
-/// takes: none beyond the first if the Content-Type names a charset, else up to 1024.
-pub async fn gate_body<B>(upstream: B, head: BodyHead<'_>, page: Page, limits: Limits, on_end: OnEnd) -> Result<Gated<B>, Refusal>
+/// takes: none beyond the first if the Content-Type names a charset, else up to 1024. What was found in a page that
+/// went through whole is told to `learn`.
+pub async fn gate_body<B>(
+    upstream: B,
+    head: BodyHead<'_>,
+    page: Page,
+    limits: Limits,
+    on_end: OnEnd,
+    learn: Option<Learn>,
+) -> Result<Gated<B>, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -109,7 +120,8 @@ where
     let Some(codings) = Coding::all_of(head.content_encoding) else {
         return Err(Refusal::Coding(head.content_encoding.unwrap_or_default().to_owned()));
     };
-    let answer = Coding::of(head.answer_encoding).filter(|&coding| coding != Coding::Deflate).unwrap_or(Coding::Identity);
+    let answer = answer_coding(head.answer_encoding);
+    let is_coded = !codings.is_empty();
     let mut body = GatedBody {
         upstream,
         input: Bytes::new(),
@@ -125,6 +137,7 @@ where
         upstream_ended: false,
         ended: false,
         on_end: None,
+        learning: None,
     };
     let label = head.content_type.and_then(charset::label_of);
     let essence = head.content_type.map(|kind| kind.split(';').next().unwrap_or_default().trim());
@@ -153,7 +166,10 @@ where
     });
     if let Some((kind, charset)) = settled {
         body.transcoder = Transcoder::new(kind, charset);
-        body.engine = Some(Engine::new(kind, page, limits, charset));
+        let mut engine = Engine::new(kind, page, limits, charset);
+        let learn = learn.filter(|_| engine.keep_outcome());
+        body.learning = learn.map(|learn| Learning::new(learn, is_coded || body.transcoder.is_some(), content_type.clone()));
+        body.engine = Some(engine);
     }
     // What is wrong at once can still be answered with an error page.
     body.gate_plain()?;
@@ -164,6 +180,11 @@ where
     }
     body.on_end = Some(on_end);
     Ok(Gated { body, content_encoding: answer.name(), content_type })
+}
+
+/// The coding of the answer: none where the name says none that is written.
+fn answer_coding(name: Option<&str>) -> Coding {
+    Coding::of(name).filter(|&coding| coding != Coding::Deflate).unwrap_or(Coding::Identity)
 }
 
 fn decoder_limits(limits: &Limits) -> DecoderLimits {
@@ -196,6 +217,7 @@ pub struct GatedBody<B> {
     upstream_ended: bool,
     ended: bool,
     on_end: Option<OnEnd>,
+    learning: Option<Learning>,
 }
 
 /// How much is decoded at once.
@@ -295,6 +317,11 @@ where
         }
         self.encoder.finish(&mut self.out).map_err(BodyError::Encode)?;
         self.ended = true;
+        if let Some(learning) = self.learning.take()
+            && let Some(outcome) = self.engine.as_mut().and_then(Engine::take_outcome)
+        {
+            learning.tell(outcome);
+        }
         self.tell(Ending::Complete);
         Ok(())
     }
@@ -305,6 +332,12 @@ where
         &mut self,
         work: impl FnOnce(&mut Engine, &[u8], &mut Vec<u8>) -> Result<(), GateError>,
     ) -> Result<(), BodyError> {
+        if let Some(learning) = &mut self.learning
+            && !learning.take_in(&self.plain)
+        {
+            self.learning = None;
+            self.engine.as_mut().into_iter().for_each(Engine::forget_outcome);
+        }
         let mut gated = Vec::with_capacity(self.plain.len());
         let result = match &mut self.engine {
             Some(_) if self.fault.is_some() => Ok(()),

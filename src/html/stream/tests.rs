@@ -50,7 +50,7 @@ async fn start(upstream: Pieces, head: BodyHead<'_>) -> (Result<Gated<Pieces>, R
         note.lock().expect("no test panics in here").push(format!("{held} held, {ending:?}"));
     });
     let page = Arc::into_inner(page(|_| {})).expect("the only one");
-    (gate_body(upstream, head, page, Limits::default(), on_end).await, seen)
+    (gate_body(upstream, head, page, Limits::default(), on_end, None).await, seen)
 }
 
 async fn all(gated: Gated<Pieces>) -> Result<Vec<u8>, BodyError> {

@@ -6,6 +6,7 @@ use super::super::{
     classify::{self, Found},
     element::Element,
     finding,
+    insert::Insert,
     locate::{Attribute, Inside, Start},
     script::Script,
     sheet as css,
@@ -108,8 +109,7 @@ impl Reader {
                 if value.is_nothing() {
                     continue;
                 }
-                let verdict =
-                    if value.closed { otherwise } else { finding::verdict(&self.walker.ctx.page, &value.hits, otherwise) };
+                let verdict = if value.closed { otherwise } else { self.walker.ctx.verdict(&value.hits, otherwise) };
                 let report = classify::report(&self.walker.ctx, element, &named.place, role, &value.hits, verdict);
                 self.findings.note(&self.walker.ctx.limits, report);
                 (value, verdict)
@@ -138,20 +138,20 @@ impl Reader {
         let patches = &mut self.findings.patches;
         // What cannot be read can never be granted: the marker stays empty.
         let needs = if found.closed { Hits::none() } else { found.held.clone() };
-        patches.insert(element.name_end, finding::marker(page, &needs));
+        patches.insert(element.name_end, Insert::marker(page, &needs));
         let inert = element.tag == Tag::Script && !found.styles_only;
         if inert {
-            patches.insert(element.name_end, finding::INERT_TYPE);
+            patches.insert(element.name_end, Insert::INERT_TYPE);
         }
         for (index, named) in tag.attributes.iter().enumerate() {
             let names = named.place.name.clone();
             if inert && named.name == "type" {
-                patches.insert(names.start, finding::rename(page));
+                patches.insert(names.start, Insert::RENAME);
             } else if found.attributes.contains(&index) {
                 if named.name.contains(':') {
-                    patches.replace(names, format!("{}{HELD_XLINK_HREF}", finding::rename(page)));
+                    patches.replace(names, Insert::Renamed(HELD_XLINK_HREF));
                 } else {
-                    patches.insert(names.start, finding::rename(page));
+                    patches.insert(names.start, Insert::RENAME);
                 }
             }
         }
@@ -199,7 +199,7 @@ impl Reader {
             return Ok(());
         }
         let (hits, closed) = (hits.hits, hits.closed);
-        let verdict = if closed { Verdict::Strip } else { finding::verdict(&self.walker.ctx.page, &hits, Verdict::Strip) };
+        let verdict = if closed { Verdict::Strip } else { self.walker.ctx.verdict(&hits, Verdict::Strip) };
         let report = super::super::TagReport {
             offset: span.start,
             element: sheet::TARGET.to_owned(),
@@ -213,7 +213,7 @@ impl Reader {
         if verdict != Verdict::Allow {
             self.findings.held.merge(hits);
             if !self.is_idle() {
-                self.findings.patches.insert(span.start + 2, finding::rename(&self.walker.ctx.page));
+                self.findings.patches.insert(span.start + 2, Insert::RENAME);
             }
         }
         Ok(())

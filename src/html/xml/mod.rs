@@ -103,7 +103,7 @@ impl XmlGate {
                 return Err(XmlError::NotWellFormed { at, why: "it ends inside a tag, a comment or a section" }.into());
             }
             gate.reader.finish(at)?;
-            gate.window.emit(at, &mut gate.reader.findings.patches, out);
+            gate.window.emit(at, &mut gate.reader.findings.patches, &gate.reader.walker.ctx.page, out);
             Ok(())
         })?;
         self.closed = true;
@@ -155,7 +155,7 @@ impl XmlGate {
         // As if the bytes had arrived one by one, also where it ends in an error.
         let result = result.and(self.reader.advance(limit));
         let limit = self.reader.hold().map_or(limit, |hold| limit.min(hold));
-        self.window.emit(limit, &mut self.reader.findings.patches, out);
+        self.window.emit(limit, &mut self.reader.findings.patches, &self.reader.walker.ctx.page, out);
         self.window.forget(usize::MAX);
         result
     }

@@ -7,6 +7,7 @@ use url::Url;
 use super::super::{
     GateError, Limits, Page, TagReport, code,
     finding::{self, Findings},
+    insert::Insert,
     script, sheet as css,
     value::Named as Value,
     walk::{Context, Setting, Walker},
@@ -214,7 +215,7 @@ impl Reader {
         scanner.feed(text.as_bytes());
         // What would excuse a hit may come later, and then it would be too late to hold.
         let hits = scanner.hits_so_far();
-        if hits.is_empty() || page.policy.allows(&page.grants, &hits) {
+        if hits.is_empty() || self.walker.ctx.allows(&hits) {
             self.scripts[index].progress = Progress::Passing;
             return Ok(());
         }
@@ -235,7 +236,7 @@ impl Reader {
             return;
         }
         let otherwise = if passed { Verdict::Strip } else { Verdict::Hold };
-        let verdict = if closed { otherwise } else { finding::verdict(&self.walker.ctx.page, &hits, otherwise) };
+        let verdict = if closed { otherwise } else { self.walker.ctx.verdict(&hits, otherwise) };
         let hits = if closed { Hits::none() } else { hits };
         // For as long as it is looked at.
         self.scripts.push(script);
@@ -268,9 +269,9 @@ impl Reader {
     fn hold_script(&mut self, index: usize, hits: Hits) {
         if !self.is_idle() {
             let (page, script, patches) = (&self.walker.ctx.page, &self.scripts[index], &mut self.findings.patches);
-            patches.insert(script.name_end, finding::marker(page, &hits));
-            patches.insert(script.name_end, finding::INERT_TYPE);
-            script.types.iter().for_each(|&at| patches.insert(at, finding::rename(page)));
+            patches.insert(script.name_end, Insert::marker(page, &hits));
+            patches.insert(script.name_end, Insert::INERT_TYPE);
+            script.types.iter().for_each(|&at| patches.insert(at, Insert::RENAME));
         }
         self.findings.held.merge(hits);
     }

@@ -2,17 +2,17 @@
 //! the file's name where a pattern ends in one, else by the longest literal of a pattern, all of them
 //! found in one pass.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use percent_encoding::percent_decode_str;
 
-use super::RuleId;
+use super::{RuleId, names::Names};
 use crate::policy::{Rule, What};
 
 pub(super) struct Anywhere {
     /// Last path segment to the rules.
-    by_file: HashMap<Box<str>, Vec<RuleId>>,
+    by_file: Names<Vec<RuleId>>,
     /// Literals that some path pattern needs.
     in_path: Literals,
     /// Literals of parameters that rules without paths need.
@@ -21,7 +21,7 @@ pub(super) struct Anywhere {
 
 impl Anywhere {
     pub(super) fn compile(rules: &[Rule]) -> Self {
-        let mut by_file: HashMap<Box<str>, Vec<RuleId>> = HashMap::new();
+        let mut by_file: Names<Vec<RuleId>> = Names::default();
         let (mut in_path, mut in_query) = (Vec::new(), Vec::new());
         for (index, rule) in rules.iter().enumerate() {
             let id = RuleId(index as u16);

@@ -2,12 +2,13 @@
 //! any host, one automaton for inline text, a list of cookie names.
 
 mod anywhere;
+mod names;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use self::anywhere::Anywhere;
+use self::{anywhere::Anywhere, names::Names};
 use super::{InlineScanner, Rule, glob::Glob, inline::Signatures, vendor::What};
 
 /// A rule, by its place in the policy.
@@ -56,9 +57,9 @@ const COOKIE_PREFIXES: [&str; 4] = ["__Host-Http-", "__Http-", "__Host-", "__Sec
 
 pub(super) struct Matcher {
     /// Host name to the address rules that name it, in the order of precedence.
-    by_host: HashMap<Box<str>, Vec<RuleId>>,
+    by_host: Names<Vec<RuleId>>,
     /// What stands before `.*` in a host name, to the rules that name it.
-    by_stem: HashMap<Box<str>, Vec<RuleId>>,
+    by_stem: Names<Vec<RuleId>>,
     /// Rules of any host.
     anywhere: Anywhere,
     /// Of inline scripts.
@@ -71,8 +72,8 @@ pub(super) struct Matcher {
 impl Matcher {
     pub(super) fn compile(rules: &[Rule]) -> Self {
         let mut matcher = Self {
-            by_host: HashMap::new(),
-            by_stem: HashMap::new(),
+            by_host: Names::default(),
+            by_stem: Names::default(),
             anywhere: Anywhere::compile(rules),
             signatures: Signatures::compile(rules, |what| match what {
                 What::Inline { any, unless } => Some((any, unless)),
@@ -172,7 +173,7 @@ impl Matcher {
 }
 
 /// The rules under a name or under one of the names it is below.
-fn add_named(map: &HashMap<Box<str>, Vec<RuleId>>, name: &str, candidates: &mut Vec<RuleId>) {
+fn add_named(map: &Names<Vec<RuleId>>, name: &str, candidates: &mut Vec<RuleId>) {
     let mut name = Some(name);
     while let Some(suffix) = name {
         if let Some(named) = map.get(suffix) {
