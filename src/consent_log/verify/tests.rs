@@ -94,7 +94,7 @@ async fn the_log_grows_from_what_was_signed_before() {
 /// Every value of a table: row id, column, value.
 fn values(conn: &rusqlite::Connection, table: &str) -> Vec<(i64, String, Sql)> {
     let mut statement = conn.prepare(&format!("SELECT rowid AS row, * FROM {table}")).expect("a table");
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([]).expect("rows");
     let mut all = Vec::new();
     while let Some(row) = rows.next().expect("a row") {
