@@ -20,7 +20,7 @@ use super::{
     put_on_record, service,
 };
 use crate::{
-    config::{Config, Fault, Limits},
+    config::{Config, Fault, Limits, TlsConfig},
     site::{Site, Snapshot},
     wire::Causes,
 };
@@ -159,23 +159,102 @@ fn look(source: Option<&ConfigSource>, config: &Config) -> Look {
     files::look(&files, folders)
 }
 
-/// What was built into listeners and log when the process began.
+/// A bound as `[limits]` names it, and where it is read.
+type Bound = (&'static str, fn(&Limits) -> u64);
+
+/// Bounds that were built into listeners, log and certificate orders when the process began. `head_bytes`
+/// and `head_lines` bound upstreams' answers as well, and those at once.
+const FROM_NEXT_START: &[Bound] = &[
+    ("[limits] connections", |limits| limits.connections),
+    ("[limits] connections_per_client", |limits| limits.connections_per_client),
+    ("[limits] head_bytes (for visitors' requests)", |limits| limits.head_bytes),
+    ("[limits] head_lines (for visitors' requests)", |limits| limits.head_lines),
+    ("[limits] target_bytes", |limits| limits.target_bytes),
+    ("[limits] chunk_extension_bytes", |limits| limits.chunk_extension_bytes),
+    ("[limits] head_s", |limits| limits.head_s),
+    ("[limits] handshake_s", |limits| limits.handshake_s),
+    ("[limits] http2_streams", |limits| limits.http2_streams),
+    ("[limits] http2_stream_window_bytes", |limits| limits.http2_stream_window_bytes),
+    ("[limits] http2_connection_window_bytes", |limits| limits.http2_connection_window_bytes),
+    ("[limits] http2_send_bytes", |limits| limits.http2_send_bytes),
+    ("[limits] http2_resets", |limits| limits.http2_resets),
+    ("[limits] http2_faults", |limits| limits.http2_faults),
+    ("[limits] http2_ping_s", |limits| limits.http2_ping_s),
+    ("[limits] http2_idle_s", |limits| limits.http2_idle_s),
+    ("[limits] idle_s", |limits| limits.idle_s),
+    ("[limits] write_idle_s", |limits| limits.write_idle_s),
+    ("[limits] drain_s", |limits| limits.drain_s),
+    ("[limits] log_queue", |limits| limits.log_queue),
+    ("[limits] log_reserve_bytes", |limits| limits.log_reserve_bytes),
+    ("[limits] acme_retry_s", |limits| limits.acme_retry_s),
+];
+
 fn tell_of_next_start(old: &Config, new: &Config) {
-    let limit = |read: fn(&Limits) -> u64| read(&old.limits) != read(&new.limits);
-    for (key, changed) in [
+    for key in from_next_start(old, new) {
+        warn!(key, "this change takes effect at the next start");
+    }
+}
+
+/// The keys that changed and take effect at the next start. Certificates in files are read again by themselves.
+fn from_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
+    let tls = |config: &Config| config.tls.as_ref().map(TlsConfig::without_places);
+    // An order without names of its own is for those of the sites.
+    let orders_for_sites = |config: &Config| {
+        config.tls.as_ref().and_then(|tls| tls.acme.as_ref()).filter(|acme| acme.names.is_empty()).map(|_| config.names())
+    };
+    let rest = [
         ("[server] listen", old.listen != new.listen),
         ("[server] admin", old.admin != new.admin),
+        ("[server] proxy_protocol", old.proxy_protocol != new.proxy_protocol),
+        // Sites believe other proxies at once; what comes before it is known which site is asked does not.
+        (
+            "[server] trusted_proxies (for PROXY headers, the way to HTTPS and connections_per_client)",
+            old.trusted_proxies != new.trusted_proxies,
+        ),
+        ("[tls]", tls(old) != tls(new)),
+        ("[[site]] hosts (for [tls.acme] orders)", orders_for_sites(old) != orders_for_sites(new)),
         ("data", old.data != new.data),
-        ("[limits] connections", limit(|limits| limits.connections)),
-        ("[limits] head_bytes (for visitors' requests)", limit(|limits| limits.head_bytes)),
-        ("[limits] head_lines (for visitors' requests)", limit(|limits| limits.head_lines)),
-        ("[limits] head_s", limit(|limits| limits.head_s)),
-        ("[limits] drain_s", limit(|limits| limits.drain_s)),
-        ("[limits] log_queue", limit(|limits| limits.log_queue)),
-        ("[limits] log_reserve_bytes", limit(|limits| limits.log_reserve_bytes)),
-    ] {
-        if changed {
-            warn!(key, "this change takes effect at the next start");
-        }
+    ];
+    let limits = FROM_NEXT_START.iter().map(|(key, read)| (*key, read(&old.limits) != read(&new.limits)));
+    rest.into_iter().chain(limits).filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "[server]\nlisten = \"127.0.0.1:80\"\n[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n[limits]\nidle_s = 60\n";
+
+    #[track_caller]
+    fn told(new: &str) -> Vec<&'static str> {
+        let read = |text: &str| {
+            let (config, faults, _) = Config::read("consentry.toml", text);
+            assert!(faults.is_empty(), "{faults:?}");
+            config
+        };
+        from_next_start(&read(OLD), &read(new))
+    }
+
+    #[test]
+    fn what_changed_for_the_next_start_is_told_and_nothing_else() {
+        assert!(told(&format!("# moved\n{OLD}")).is_empty());
+        assert!(told(&format!("{OLD}tunnel_idle_s = 5\nbody_idle_s = 5\n")).is_empty(), "read again for each request");
+        assert_eq!(told(&OLD.replace("\"c.pem\"", "\"d.pem\"")), ["[tls]"]);
+        let many = OLD.replace(":80", ":81").replace("idle_s = 60", "idle_s = 61\nhttp2_streams = 9\nconnections_per_client = 3");
+        let limits = ["[limits] connections_per_client", "[limits] http2_streams", "[limits] idle_s"];
+        assert_eq!(told(&many), [&["[server] listen"][..], &limits].concat());
+    }
+
+    #[test]
+    fn orders_without_names_are_for_the_sites_as_they_were() {
+        let orders = |host: &str, names: &str| {
+            format!(
+                "[tls.acme]\nagree = true\n{names}\n[[site]]\nhosts = [\"{host}\"]\nupstream = \"http://127.0.0.1:1\"\n[limits]\nidle_s = 60\n"
+            )
+        };
+        let read = |text: String| Config::read("consentry.toml", &text).0;
+        let told = |names| from_next_start(&read(orders("a.example", names)), &read(orders("b.example", names)));
+        assert_eq!(told(""), ["[[site]] hosts (for [tls.acme] orders)"]);
+        assert!(told("names = [\"a.example\"]").is_empty());
     }
 }

@@ -50,8 +50,12 @@ pub(super) struct Stored<'v> {
 
 /// The checkpoint that was published last; `None` where there is none or nothing that can be read.
 pub(super) fn published(dir: &Path) -> Option<Checkpoint> {
-    let note = fs::read_to_string(dir.join(TILES).join(CHECKPOINT)).ok()?;
-    Checkpoint::parse(&Note::parse(&note).ok()?.text).ok()
+    Checkpoint::parse(&Note::parse(&published_note(dir)?).ok()?.text).ok()
+}
+
+/// Likewise as it stands in its file, whatever that is.
+pub(super) fn published_note(dir: &Path) -> Option<String> {
+    fs::read_to_string(dir.join(TILES).join(CHECKPOINT)).ok()
 }
 
 /// Brings the files up to the newest checkpoint of the database.

@@ -84,6 +84,19 @@ impl TlsConfig {
         let files = self.certificates.iter_mut().flat_map(|files| [&mut files.cert, &mut files.key]);
         files.chain(ca).for_each(|file| *file = folder.join(&*file));
     }
+
+    /// The same wherever it stands in the file: for telling whether an edit changed it.
+    pub fn without_places(&self) -> Self {
+        let mut same = self.clone();
+        same.place = Place::default();
+        for files in &mut same.certificates {
+            (files.cert_place, files.key_place) = (Place::default(), Place::default());
+        }
+        if let Some(acme) = &mut same.acme {
+            acme.place = Place::default();
+        }
+        same
+    }
 }
 
 /// Reads `[tls]`, if it is there. `plain` is where the plain listener is.

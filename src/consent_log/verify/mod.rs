@@ -7,7 +7,7 @@
 
 mod tiles;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use super::{
     reader::Leaf,
     record::{Kind, stamp},
     store::{Bounds, CheckpointRow, Named, Row},
-    tiles::{Stored, TILES, published},
+    tiles::{Stored, TILES, published, published_note},
     tree::{self, Checkpoint, Frontier, Note, Receipt, Verifier},
 };
 use crate::vocab::Hash;
@@ -80,6 +80,8 @@ struct Walk<'r> {
     tiles: TileCheck,
     notices: BTreeMap<Hash, u64>,
     policies: BTreeMap<Hash, u64>,
+    /// Notices and policies beside the log, and those that a leaf stands for.
+    names: u64,
     named: u64,
     result: Verified,
 }
@@ -90,26 +92,29 @@ impl Reader {
     /// what kept the check from being made.
     pub fn verify(&self, held: Option<&str>, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, LogError> {
         let verifiers = key::verifiers(&self.dir)?;
-        // In this order: what is written meanwhile is behind the end.
-        let published = published(&self.dir);
+        // In this order, and each once: what is written meanwhile is behind the end.
+        let published = published_note(&self.dir);
+        let names = self.view.named()?;
         let checkpoints = self.view.checkpoints(0, usize::MAX >> 1)?;
         let end = self.view.len()?.max(checkpoints.last().map_or(0, |last| last.size));
-        let checkpoints: Vec<CheckpointRow> = checkpoints.into_iter().collect();
         let mut walk = Walk {
             reader: self,
             verifiers,
             tree: Frontier::default(),
             due: checkpoints.into_iter().peekable(),
             held: None,
-            published,
+            published: None,
             tiles: TileCheck::default(),
             notices: BTreeMap::new(),
             policies: BTreeMap::new(),
+            names,
             named: 0,
             result: Verified::default(),
         };
         walk.take_held(held);
-        walk.take_published(&self.dir);
+        if let Some(note) = published {
+            walk.take_published(&note);
+        }
         let len = self.view.len()?.min(end);
         let mut start = 0;
         while start < len && walk.result.findings.len() < FINDINGS_MAX {
@@ -216,15 +221,15 @@ impl Walk<'_> {
         }
     }
 
-    fn take_published(&mut self, dir: &Path) {
-        let file = dir.join(TILES).join("checkpoint");
-        let Ok(note) = fs::read_to_string(&file) else { return };
-        let signed = Note::parse(&note).ok().filter(|note| is_signed(&self.verifiers, note));
-        let checkpoint = signed.and_then(|note| Checkpoint::parse(&note.text).ok());
-        if checkpoint.is_none() || checkpoint != self.published {
+    fn take_published(&mut self, note: &str) {
+        let note = Note::parse(note).ok();
+        let signed = note.as_ref().is_some_and(|note| is_signed(&self.verifiers, note));
+        self.published = note.and_then(|note| Checkpoint::parse(&note.text).ok());
+        if !signed || self.published.is_none() {
+            let file = self.reader.dir.join(TILES).join("checkpoint");
             self.found(0, format!("{} is not signed with a key of this log", file.display()));
         }
-        self.tiles = TileCheck::new(dir, self.published.as_ref().map_or(0, |published| published.size));
+        self.tiles = TileCheck::new(&self.reader.dir, self.published.as_ref().map_or(0, |published| published.size));
     }
 
     fn page(&mut self, start: u64, end: u64) {
@@ -395,7 +400,7 @@ impl Walk<'_> {
         if newest < leaves {
             self.found(newest, "there is no checkpoint over this leaf and those behind it");
         }
-        if self.reader.view.named()? > self.named {
+        if self.names > self.named {
             self.found(0, "there are notices or policies beside the log that no leaf stands for");
         }
         for (index, what) in self.tiles.finish() {
