@@ -1,6 +1,9 @@
 //! A log as it was written verifies; one in which anything was changed does not, and says where.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::types::Value as Sql;
 use tempfile::TempDir;
