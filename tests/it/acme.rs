@@ -158,7 +158,7 @@ async fn a_certificate_is_renewed_when_the_authority_says_so() {
     let (asked, replaced) = informed.told();
     assert_eq!(asked.len(), 2, "once for each certificate: {asked:?}");
     assert_eq!(replaced, asked[..1], "the new one replaces the first");
-    assert_eq!(pebble.orders(), 2);
+    assert_eq!(pebble.orders(), 2, "{}", pebble.log());
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn the_other_challenge_is_tried_after_a_failure() {
     let data = tempfile::tempdir().expect("a folder");
     let gate = gate(data.path(), &ports, &pebble.directory(), &pebble.root(), 1, "names = [\"a.example\"]\n").await;
     assert!(shown(&gate, "a.example", None).await.is_some(), "{}", pebble.log());
-    assert_eq!(pebble.orders(), 2);
+    assert_eq!(pebble.orders(), 2, "{}", pebble.log());
 }
 
 #[tokio::test]

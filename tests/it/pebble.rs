@@ -106,14 +106,14 @@ impl Pebble {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// How many orders it got.
+    /// How many orders it took: those with a nonce that it refused are sent again.
     pub(crate) fn orders(&self) -> usize {
-        self.log().matches("POST /order-plz").count()
+        self.log().matches(" orders in the db").count()
     }
 
-    /// How many accounts were asked for.
+    /// How many accounts it made.
     pub(crate) fn accounts(&self) -> usize {
-        self.log().matches("POST /sign-me-up").count()
+        self.log().matches(" accounts in memory").count()
     }
 }
 

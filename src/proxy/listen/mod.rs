@@ -1,5 +1,5 @@
 //! The way in: accept loops that share one count of connections, and the drain when the gate stops.
-//! [`connection`] has what happens on one connection.
+//! `connection` has what happens on one connection.
 
 pub mod clients;
 mod connection;
