@@ -24,7 +24,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::{TlsAcceptor, rustls};
+use tokio_rustls::{
+    LazyConfigAcceptor,
+    rustls::{self, ServerConfig, server::Acceptor},
+};
 use url::form_urlencoded;
 
 use crate::forms::{self, Beacon, Played, glob};
@@ -107,11 +110,11 @@ impl Recorder {
             answering: AtomicUsize::new(0),
             last: Mutex::new(Instant::now()),
         });
-        let acceptor = acceptor();
+        let config = config();
         let shared = Arc::clone(&world);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(Arc::clone(&shared).greet(stream, acceptor.clone()));
+                tokio::spawn(Arc::clone(&shared).greet(stream, Arc::clone(&config)));
             }
         });
         Self { port, world }
@@ -168,16 +171,16 @@ impl Drop for Busy<'_> {
     }
 }
 
-fn acceptor() -> TlsAcceptor {
+fn config() -> Arc<ServerConfig> {
     let made = rcgen::generate_simple_self_signed(["everyone.test".to_owned()]).expect("a valid name");
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("just made");
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring speaks them")
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .expect("the key is the certificate's");
-    TlsAcceptor::from(Arc::new(config))
+    Arc::new(config)
 }
 
 // === impl Heard ===
@@ -217,7 +220,7 @@ impl std::fmt::Display for Heard {
 // === impl World ===
 
 impl World {
-    async fn greet(self: Arc<Self>, stream: TcpStream, acceptor: TlsAcceptor) {
+    async fn greet(self: Arc<Self>, stream: TcpStream, config: Arc<ServerConfig>) {
         let mut first = [0];
         if !matches!(stream.peek(&mut first).await, Ok(1)) {
             return; // The browser opened a spare connection and closed it.
@@ -225,9 +228,11 @@ impl World {
         if first[0] != HANDSHAKE {
             return self.talk(stream).await;
         }
-        if let Ok(stream) = acceptor.accept(stream).await {
-            let name = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
-            self.greeted.lock().expect("no holder panics").push(name);
+        let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), stream).await else { return };
+        // A handshake that is broken off has told who was called as well.
+        let name = start.client_hello().server_name().unwrap_or_default().to_owned();
+        self.greeted.lock().expect("no holder panics").push(name);
+        if let Ok(stream) = start.into_stream(config).await {
             self.talk(stream).await;
         }
     }
