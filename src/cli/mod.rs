@@ -5,9 +5,10 @@ mod demo;
 mod explain;
 mod init;
 mod log;
+mod notice;
 mod serve;
 
-use std::{ffi::OsString, io::IsTerminal as _, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal as _, path::Path, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -41,6 +42,8 @@ enum Command {
     Explain(explain::Args),
     /// Export and read the consent log
     Log(log::LogArgs),
+    /// Show what visitors were shown
+    Notice(notice::Args),
 }
 
 /// Why a command ended without success.
@@ -84,20 +87,28 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<(), Failed> {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Log(args) => run_log(&args),
+        Command::Log(args) => on_log(args.data.as_deref(), args.config.as_deref(), |data, streams| {
+            Ok(log::run(&args, data, streams).map_err(anyhow::Error::from)?)
+        }),
+        Command::Notice(args) => {
+            on_log(args.data.as_deref(), args.config.as_deref(), |data, streams| notice::run(&args, data, streams))
+        }
     }
 }
 
 /// The log's commands work on a data folder, whether a gate runs on it or not.
-fn run_log(args: &log::LogArgs) -> Result<(), Failed> {
-    let data = match &args.data {
-        Some(data) => data.clone(),
-        None => load_config(args.config.as_deref()).map_err(Failed::Faults)?.0.data,
+fn on_log(
+    data: Option<&Path>,
+    config: Option<&Path>,
+    run: impl FnOnce(&Path, &mut log::Streams<'_>) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let data = match data {
+        Some(data) => data.to_owned(),
+        None => load_config(config).map_err(Failed::Faults)?.0.data,
     };
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
     let err_is_terminal = err.is_terminal();
-    let mut streams = log::Streams { out: &mut out, err: &mut err, err_is_terminal };
-    log::run(args, &data, &mut streams).map_err(|error| Failed::Working(error.into()))
+    run(&data, &mut log::Streams { out: &mut out, err: &mut err, err_is_terminal })
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where a command tells why it failed")]

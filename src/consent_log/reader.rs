@@ -256,7 +256,7 @@ impl Reader {
         serde_json::from_str(&leaf.bytes).map_err(|e| self.damaged(leaf.index, Damage::Record(e.into())))
     }
 
-    fn member(&self, leaf: &Leaf, name: &'static str) -> Result<Hash, LogError> {
+    pub(super) fn member(&self, leaf: &Leaf, name: &'static str) -> Result<Hash, LogError> {
         let value = self.value(leaf)?;
         let field = || self.damaged(leaf.index, Damage::Record(super::RecordFault::Field(name)));
         value[name].as_str().and_then(Hash::parse).ok_or_else(field)

@@ -19,6 +19,7 @@ mod house;
 mod http2;
 mod metrics;
 mod misbehaving;
+mod notices;
 mod ops;
 mod pages;
 mod passing;

@@ -14,11 +14,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-pub(super) use self::args::LogArgs;
-use self::{
-    args::{Export, Find, LogCommand, Show, StatsArgs},
-    table::table,
-};
+use self::args::{Export, Find, LogCommand, Show, StatsArgs};
+pub(super) use self::{args::LogArgs, table::table};
 use crate::{
     consent_log::{Leaf, LogError, Reader, Shown, Stats},
     vocab::Hash,
@@ -125,18 +122,18 @@ fn run_export(args: &Export, reader: &Reader, streams: &mut Streams<'_>) -> Resu
 }
 
 /// A line that counts up, on a terminal only.
-struct Progress<'a> {
+pub(super) struct Progress<'a> {
     err: &'a mut dyn Write,
     shown: bool,
     percent: u64,
 }
 
 impl<'a> Progress<'a> {
-    fn new(err: &'a mut dyn Write, shown: bool) -> Self {
+    pub(super) fn new(err: &'a mut dyn Write, shown: bool) -> Self {
         Self { err, shown, percent: 0 }
     }
 
-    fn tell(&mut self, done: u64, of: u64) {
+    pub(super) fn tell(&mut self, done: u64, of: u64) {
         let percent = done * 100 / of.max(1);
         if self.shown && percent > self.percent {
             self.percent = percent;
