@@ -214,6 +214,8 @@ fn from_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[tls]", tls(old) != tls(new)),
         ("[[site]] hosts (for [tls.acme] orders)", orders_for_sites(old) != orders_for_sites(new)),
         ("data", old.data != new.data),
+        ("[access]", old.access != new.access),
+        ("[server] admin_token", old.admin_token != new.admin_token),
     ];
     let limits = FROM_NEXT_START.iter().map(|(key, read)| (*key, read(&old.limits) != read(&new.limits)));
     rest.into_iter().chain(limits).filter(|(_, changed)| *changed).map(|(key, _)| key).collect()

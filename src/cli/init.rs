@@ -89,4 +89,14 @@ mod tests {
             assert!(uncommented.contains(&format!("\n{name} = ")), "{name} is missing in the commented file");
         }
     }
+
+    #[test]
+    fn the_examples_in_the_commented_configuration_are_good() {
+        let example = |line: &'static str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.is_empty());
+        let text: String = CONFIG.lines().map(|line| example(line).unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        let (config, faults, _) = Config::read("consentry.toml", &text);
+        assert!(faults.is_empty(), "{faults:#?}");
+        let tls = config.tls.expect("[tls]");
+        assert!(tls.certificates.len() == 2 && tls.acme.is_some() && config.sites[0].hosts.len() == 2);
+    }
 }
