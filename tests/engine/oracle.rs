@@ -36,13 +36,16 @@ struct Walk {
 impl Walk {
     fn node(&mut self, node: &Handle) {
         // Not recursive: generated documents nest deeply.
-        let mut stack = vec![node.clone()];
-        while let Some(node) = stack.pop() {
-            if let NodeData::Element { template_contents, .. } = &node.data {
-                self.element(&node);
-                stack.extend(template_contents.borrow().iter().cloned());
+        let mut stack = vec![(node.clone(), false)];
+        while let Some((node, inert)) = stack.pop() {
+            if let NodeData::Element { name, template_contents, .. } = &node.data {
+                // What stands in a template loads once a script has copied it; a `base` there is none of the page's.
+                if !inert || name.local != local_name!("base") {
+                    self.element(&node);
+                }
+                stack.extend(template_contents.borrow().iter().map(|inside| (inside.clone(), true)));
             }
-            stack.extend(node.children.borrow().iter().rev().cloned());
+            stack.extend(node.children.borrow().iter().rev().map(|child| (child.clone(), inert)));
         }
     }
 
