@@ -229,7 +229,7 @@ pub(crate) fn css_addresses(text: &str) -> Vec<String> {
     found
 }
 
-fn css_block(parser: &mut Parser<'_, '_>, strings: bool, first_only: bool, found: &mut Vec<String>) {
+fn css_block(parser: &mut Parser<'_, '_>, mut strings: bool, first_only: bool, found: &mut Vec<String>) {
     let (mut import, mut first) = (false, true);
     while let Ok(token) = parser.next().cloned() {
         let mut next_import = false;
@@ -247,7 +247,10 @@ fn css_block(parser: &mut Parser<'_, '_>, strings: bool, first_only: bool, found
                 "image-set" | "-webkit-image-set" => nested(parser, true, false, found),
                 _ => nested(parser, strings, false, found),
             },
-            Token::ParenthesisBlock | Token::SquareBracketBlock | Token::CurlyBracketBlock => {
+            Token::ParenthesisBlock => nested(parser, strings, false, found),
+            // With one of these an image function is not valid, and nothing that stands in it is loaded.
+            Token::SquareBracketBlock | Token::CurlyBracketBlock => {
+                strings = false;
                 nested(parser, strings, false, found);
             }
             Token::AtKeyword(name) => next_import = name.eq_ignore_ascii_case("import"),
