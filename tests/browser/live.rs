@@ -109,7 +109,8 @@ async fn a_socket_and_a_stream_of_events_answer_each_other() {
     let browser = Browser::start(recorder.port).await;
     let page = browser.owner().page(Script::On).await;
     page.go(&format!("http://shop.localhost:{}/", gate.port)).await.expect("the page loads");
-    let seen = page.eval("Promise.race([closed, new Promise(done => setTimeout(() => done({ ...seen, late: true }), 20000))])").await;
+    let seen =
+        page.eval("Promise.race([closed, new Promise(done => setTimeout(() => done({ ...seen, late: true }), 20000))])").await;
     let rounds: Vec<String> = (1..=ROUNDS).map(|round| round.to_string()).collect();
     let echoes: Vec<String> = rounds.iter().map(|round| format!("got {round}")).collect();
     assert_eq!(seen["events"], serde_json::json!(rounds), "{seen}");

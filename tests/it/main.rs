@@ -32,6 +32,7 @@ mod reports;
 mod service;
 mod sheets;
 mod sites;
+mod slow;
 mod streams;
 mod tls;
 mod upstreams;
