@@ -19,6 +19,9 @@ pub(in crate::cli) struct LogArgs {
     /// The configuration that names the data folder
     #[arg(long, global = true, value_name = "FILE")]
     pub(in crate::cli) config: Option<PathBuf>,
+    /// Who gives the order, for the log of acts [default: this system's user]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(in crate::cli) operator: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub(in crate::cli) command: LogCommand,
@@ -59,6 +62,9 @@ pub(in crate::cli) struct FilterArgs {
     /// Where this purpose was asked for
     #[arg(long, value_name = "P")]
     pub(in crate::cli) purpose: Option<String>,
+    /// Restricted records as well (GDPR article 18): only where that is what they are kept for
+    #[arg(long)]
+    pub(in crate::cli) restricted: bool,
 }
 
 /// `consentry log export`.
@@ -160,7 +166,14 @@ pub(in crate::cli) struct Prove {
 impl FilterArgs {
     /// As the log understands it.
     pub(super) fn filter(&self) -> Filter {
-        Filter { from: self.from, to: self.to, site: self.site.clone(), subject: self.subject, purpose: self.purpose.clone() }
+        Filter {
+            from: self.from,
+            to: self.to,
+            site: self.site.clone(),
+            subject: self.subject,
+            purpose: self.purpose.clone(),
+            restricted: self.restricted,
+        }
     }
 }
 

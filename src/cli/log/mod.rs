@@ -4,6 +4,7 @@
 
 mod args;
 mod proofs;
+mod rights;
 mod table;
 
 use std::{
@@ -14,8 +15,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use self::args::{Export, Find, LogCommand, Show, StatsArgs};
 pub(super) use self::{args::LogArgs, table::table};
+use self::{
+    args::{Export, Find, LogCommand, Show, StatsArgs},
+    rights::Desk,
+};
 use crate::{
     consent_log::{Leaf, LogError, Reader, Shown, Stats},
     vocab::Hash,
@@ -77,10 +81,11 @@ pub(super) enum LogCliError {
 /// Runs a command over the log in `dir`. Whoever reads the answer may stop reading: that is no error.
 pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let reader = Reader::open(dir)?;
+    let desk = Desk { dir, operator: args.operator.as_deref() };
     let done = match &args.command {
-        LogCommand::Export(export) => run_export(export, &reader, streams),
-        LogCommand::Find(find) => run_find(find, &reader, streams),
-        LogCommand::Show(show) => run_show(show, &reader, streams),
+        LogCommand::Export(export) => run_export(export, &desk, &reader, streams),
+        LogCommand::Find(find) => run_find(find, &desk, &reader, streams),
+        LogCommand::Show(show) => run_show(show, &desk, &reader, streams),
         LogCommand::Stats(stats) => run_stats(stats, &reader, streams),
         LogCommand::Verify(verify) => proofs::verify(verify, &reader, streams),
         LogCommand::Prove(prove) => proofs::prove(prove, &reader, streams),
@@ -93,10 +98,12 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
 
 // === export ===
 
-fn run_export(args: &Export, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+fn run_export(args: &Export, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let format = args.format.into();
     let filter = args.filter.filter();
     let Some(file) = &args.output else {
+        // How many it will be is only known at the end.
+        desk.record_read("export", None, streams);
         let mut out = BufWriter::new(&mut *streams.out);
         let mut progress = Progress::new(streams.err, streams.err_is_terminal);
         reader.export(&filter, format, &mut out, &mut |done, of| progress.tell(done, of))?;
@@ -114,6 +121,7 @@ fn run_export(args: &Export, reader: &Reader, streams: &mut Streams<'_>) -> Resu
     })?;
     drop(progress);
     out.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)?;
+    desk.record_read("export", Some(rows), streams);
     std::fs::rename(&part, file).map_err(failed)?;
     if streams.err_is_terminal {
         writeln!(streams.err, "{rows} written to {}", file.display())?;
@@ -153,8 +161,9 @@ impl Drop for Progress<'_> {
 
 // === find ===
 
-fn run_find(args: &Find, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+fn run_find(args: &Find, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let found = reader.find(&args.filter.filter(), args.limit)?;
+    desk.record_read("find", Some(found.leaves.len() as u64), streams);
     let out = &mut *streams.out;
     if args.json {
         let records: Vec<Value> = found.leaves.iter().map(leaf_json).collect();
@@ -198,8 +207,11 @@ fn found_row(leaf: &Leaf) -> Option<Vec<String>> {
 
 // === show ===
 
-fn run_show(args: &Show, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+fn run_show(args: &Show, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let shown = reader.show(&args.id)?;
+    if shown.leaf.record.is_some() {
+        desk.record_read("show", Some(1), streams);
+    }
     let intact = shown.leaf.commitment == shown.recomputed;
     if args.json {
         writeln!(streams.out, "{:#}", shown_json(&shown))?;

@@ -18,6 +18,8 @@ const BUSY_MS_MAX: u64 = 5000;
 pub(in crate::consent_log) struct View {
     conn: Connection,
     file: PathBuf,
+    /// Of the tables, when it was opened.
+    format: i64,
 }
 
 /// A leaf as its columns stand, unchecked.
@@ -28,6 +30,10 @@ pub(in crate::consent_log) struct Row {
     pub(in crate::consent_log) commitment: Hash,
     pub(in crate::consent_log) time_ms: i64,
     pub(in crate::consent_log) payload: Option<Payload>,
+    /// The act that deleted the payload, as the tables say.
+    pub(in crate::consent_log) erased: Option<u64>,
+    /// The act that restricted it, likewise.
+    pub(in crate::consent_log) restricted: Option<u64>,
 }
 
 /// A row beside the leaf of a notice or a policy, unchecked.
@@ -74,7 +80,8 @@ impl View {
         let conn = Connection::open_with_flags(&file, flags).map_err(failed(&file))?;
         conn.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(failed(&file))?;
         schema::check(&conn, &file)?;
-        Ok(Self { conn, file })
+        let format = schema::format(&conn).map_err(failed(&file))?;
+        Ok(Self { conn, file, format })
     }
 
     pub(in crate::consent_log) fn file(&self) -> &Path {
@@ -95,14 +102,20 @@ impl View {
 
     /// The leaves of a range of indices, in order.
     pub(in crate::consent_log) fn page(&self, range: Range<u64>, bounds: &Bounds) -> Result<Vec<Row>, LogError> {
-        let sql = "
-            SELECT l.idx, l.kind, l.event_id, l.commitment, l.time, p.site, p.subject, p.salt, p.record, p.expires
-            FROM leaf l LEFT JOIN payload p USING (event_id)
+        // Older tables know of no acts.
+        let (acts, marks) = match self.format {
+            ..3 => ("NULL, NULL", ""),
+            _ => ("e.act, r.act", "LEFT JOIN erased e USING (event_id) LEFT JOIN restricted r USING (event_id)"),
+        };
+        let sql = format!(
+            "SELECT l.idx, l.kind, l.event_id, l.commitment, l.time, p.site, p.subject, p.salt, p.record, p.expires, {acts}
+            FROM leaf l LEFT JOIN payload p USING (event_id) {marks}
             WHERE l.idx >= ?1 AND l.idx < ?2
                 AND (?3 IS NULL OR l.time >= ?3) AND (?4 IS NULL OR l.time < ?4) AND (?5 IS NULL OR p.site = ?5)
-            ORDER BY l.idx";
+            ORDER BY l.idx"
+        );
         let read = || -> rusqlite::Result<Vec<Row>> {
-            let mut statement = self.conn.prepare_cached(sql)?;
+            let mut statement = self.conn.prepare_cached(&sql)?;
             let narrowed = params![range.start as i64, range.end as i64, bounds.from_ms, bounds.to_ms, bounds.site];
             statement.query_map(narrowed, row)?.collect()
         };
@@ -149,7 +162,7 @@ impl View {
 
     fn some_checkpoints(&self, which: &str, after: u64, rows_max: usize) -> Result<Vec<CheckpointRow>, LogError> {
         let read = || -> rusqlite::Result<Vec<CheckpointRow>> {
-            if schema::format(&self.conn)? < 2 {
+            if self.format < 2 && schema::format(&self.conn)? < 2 {
                 // Written by an older version; the next start of the gate signs what is there.
                 return Ok(Vec::new());
             }
@@ -224,5 +237,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         commitment: Hash(row.get(3)?),
         time_ms: row.get(4)?,
         payload,
+        erased: row.get::<_, Option<i64>>(10)?.map(|act| act as u64),
+        restricted: row.get::<_, Option<i64>>(11)?.map(|act| act as u64),
     })
 }

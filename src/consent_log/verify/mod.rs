@@ -266,13 +266,15 @@ impl Walk<'_> {
                 }
                 match leaf.kind {
                     LeafKind::Decision => self.decision(&leaf),
-                    LeafKind::Notice | LeafKind::Policy => {
+                    LeafKind::Notice | LeafKind::Policy | LeafKind::Act => {
                         let value = self.reader.value(&leaf).unwrap_or_default();
                         let time = jiff::Timestamp::from_millisecond(time_ms).map(stamp).unwrap_or_default();
                         if value["id"] != id.to_string() || value["t"] != time {
                             self.found(index, Damage::Columns.to_string());
                         }
-                        self.named(&leaf, &value);
+                        if leaf.kind != LeafKind::Act {
+                            self.named(&leaf, &value);
+                        }
                     }
                 }
             }

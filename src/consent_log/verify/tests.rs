@@ -269,7 +269,7 @@ async fn dropped_reordered_and_cut_leaves_are_seen() {
 async fn a_log_without_a_tree_gets_one_when_it_is_opened() {
     let dir = written(3).await;
     sql(dir.path())
-        .execute_batch("DROP TABLE checkpoint; UPDATE meta SET value = 1 WHERE key = 'format'")
+        .execute_batch("DROP TABLE checkpoint; DROP TABLE erased; DROP TABLE restricted; DROP TABLE impression; DROP INDEX payload_expires; UPDATE meta SET value = 1 WHERE key = 'format'")
         .expect("as it was before");
     fs::remove_dir_all(dir.path().join(TILES)).expect("as it was before");
     fs::remove_file(dir.path().join(KEY_FILE)).expect("as it was before");
