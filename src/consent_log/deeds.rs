@@ -315,3 +315,6 @@ fn is_past(record: &RunOut, months: Option<u64>, now: Timestamp) -> bool {
     };
     kept_until().is_some_and(|until| until < now)
 }
+
+#[cfg(test)]
+mod tests;

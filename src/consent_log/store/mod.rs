@@ -16,7 +16,7 @@ mod schema;
 mod write;
 
 pub(super) use acts::{Candidate, Change, RunOut};
-pub(super) use read::{Bounds, CheckpointRow, Named, Payload, Row, View};
+pub(super) use read::{Bounds, CheckpointRow, Marks, Named, Payload, Row, View};
 pub(super) use write::{CommitError, Outcome, Refusal, Store};
 
 use super::LogError;

@@ -51,6 +51,17 @@ pub(in crate::consent_log) struct CheckpointRow {
     pub(in crate::consent_log) note: String,
 }
 
+/// What the tables say that follows from acts.
+#[derive(Default)]
+pub(in crate::consent_log) struct Marks {
+    /// Leaves at that moment.
+    pub(in crate::consent_log) len: u64,
+    /// Restricted records, if they are in the log, and the act.
+    pub(in crate::consent_log) restricted: Vec<(Option<u64>, u64)>,
+    /// Acts that are said to have erased what is not in the log.
+    pub(in crate::consent_log) stray: Vec<u64>,
+}
+
 /// What a leaf commits to.
 pub(in crate::consent_log) struct Payload {
     pub(in crate::consent_log) site: Option<String>,
@@ -192,6 +203,32 @@ impl View {
                 Ok(Named { kind: row.get(0)?, address: Hash(row.get(1)?), revision, html: row.get(3)? })
             };
             statement.query_map([index as i64], row)?.collect()
+        };
+        read().map_err(failed(&self.file))
+    }
+
+    /// What the tables say that follows from acts, all of it at one moment.
+    pub(in crate::consent_log) fn marks(&self) -> Result<Marks, LogError> {
+        if self.format < 3 {
+            return Ok(Marks::default());
+        }
+        let sql = "
+            SELECT 0, max(idx) + 1, 0 FROM leaf
+            UNION ALL SELECT 1, l.idx, r.act FROM restricted r LEFT JOIN leaf l USING (event_id)
+            UNION ALL SELECT 2, NULL, e.act FROM erased e WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.event_id = e.event_id)";
+        let read = || -> rusqlite::Result<Marks> {
+            let mut marks = Marks::default();
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (index, act) = (row.get::<_, Option<i64>>(1)?.map(|index| index as u64), row.get::<_, i64>(2)? as u64);
+                match row.get::<_, i64>(0)? {
+                    0 => marks.len = index.unwrap_or(0),
+                    1 => marks.restricted.push((index, act)),
+                    _ => marks.stray.push(act),
+                }
+            }
+            Ok(marks)
         };
         read().map_err(failed(&self.file))
     }
