@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::policy::Regime;
+
 /// An order over the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,4 +128,17 @@ pub struct Placed {
     pub index: u64,
     /// When it was done.
     pub time: Timestamp,
+}
+
+impl Keep {
+    /// What holds now: for each regime the longest time that one of its sites says, since a record does not tell
+    /// which of several policies it would fall under today.
+    pub fn under<'r>(regimes: impl Iterator<Item = &'r Regime>) -> Self {
+        let mut months: BTreeMap<String, u64> = BTreeMap::new();
+        for regime in regimes {
+            let longest = months.entry(regime.id.clone()).or_default();
+            *longest = (*longest).max(regime.proof_months);
+        }
+        Self { months, months_max: None }
+    }
 }

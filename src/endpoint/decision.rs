@@ -179,12 +179,7 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
 }
 
 /// The stored proof of the decision.
-fn record(
-    ctx: &Ctx,
-    headers: &HeaderMap,
-    checked: &Checked,
-    before: Option<&VisitorState>,
-) -> Result<Record, getrandom::Error> {
+fn record(ctx: &Ctx, headers: &HeaderMap, checked: &Checked, before: Option<&VisitorState>) -> Result<Record, getrandom::Error> {
     let Checked { decision, shown, .. } = checked;
     let policy = ctx.policy();
     let granted_before = before.is_some_and(VisitorState::grants_anything);

@@ -1,4 +1,4 @@
-//! `consentry log export | find | show | stats | verify | prove`: what auditors and data protection officers ask.
+//! `consentry log export | find | show | stats | verify | prove | erase | restrict | retain`: what auditors and data protection officers ask.
 //!
 //! Arguments in, text or JSON out. What is read and how it is checked lives in `consent_log`.
 
@@ -60,6 +60,25 @@ pub(super) enum LogCliError {
     /// The answer could not be written.
     #[error("the answer cannot be written")]
     Output(#[from] io::Error),
+    /// A receipt that is none, or not of this log.
+    #[error("{} is no receipt of a record in this log: {why}", .file.display())]
+    Receipt {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The policies that say how long records are kept cannot be read.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Policies(Vec<crate::config::Fault>),
+    /// A restricted record was not asked for as such.
+    #[error("record {index} is restricted (act {act}): --restricted shows it, where that is what it is kept for")]
+    Restricted {
+        /// The leaf.
+        index: u64,
+        /// The act.
+        act: u64,
+    },
     /// A record is not what was written.
     #[error("record {index} does not match its commitment: it was changed after it was written")]
     Altered {
@@ -89,6 +108,9 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
         LogCommand::Stats(stats) => run_stats(stats, &reader, streams),
         LogCommand::Verify(verify) => proofs::verify(verify, &reader, streams),
         LogCommand::Prove(prove) => proofs::prove(prove, &reader, streams),
+        LogCommand::Erase(erase) => rights::erase(erase, &desk, &reader, streams),
+        LogCommand::Restrict(restrict) => rights::restrict(restrict, &desk, &reader, streams),
+        LogCommand::Retain(retain) => rights::retain(retain, args, &desk, streams),
     };
     match done {
         Err(LogCliError::Output(e) | LogCliError::Log(LogError::Output(e))) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -209,6 +231,9 @@ fn found_row(leaf: &Leaf) -> Option<Vec<String>> {
 
 fn run_show(args: &Show, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let shown = reader.show(&args.id)?;
+    if let Some(act) = shown.leaf.restricted.filter(|_| !args.restricted) {
+        return Err(LogCliError::Restricted { index: shown.leaf.index, act });
+    }
     if shown.leaf.record.is_some() {
         desk.record_read("show", Some(1), streams);
     }
@@ -232,7 +257,10 @@ fn show_text(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
             vec!["commitment".to_owned(), format!("{} ({check})", leaf.commitment)],
         ],
     )?;
-    writeln!(out, "\n{:#}", body(leaf))?;
+    match leaf.erased.filter(|_| leaf.bytes.is_empty()) {
+        Some(act) => writeln!(out, "\nThe record was erased by the act at index {act}: `log show {act}`.")?,
+        None => writeln!(out, "\n{:#}", body(leaf))?,
+    }
     if let Some(notice) = &shown.notice {
         let shortened = shortened(&notice.snapshot);
         writeln!(out, "\nnotice {} (leaf {})\n{shortened:#}", notice.sha256, notice.index)?;
@@ -271,7 +299,15 @@ fn shown_json(shown: &Shown) -> Value {
 
 /// The members that an export puts before the record's own.
 fn leaf_json(leaf: &Leaf) -> Value {
-    let mut value = body(leaf);
+    let mut value = match leaf.erased.filter(|_| leaf.bytes.is_empty()) {
+        Some(act) => {
+            return json!({ "_erased_by": act, "_idx": leaf.index, "_kind": leaf.kind.as_str(), "_leaf": leaf.commitment.to_string() });
+        }
+        None => body(leaf),
+    };
+    if let Some(act) = leaf.restricted {
+        value["_restricted_by"] = json!(act);
+    }
     value["_idx"] = json!(leaf.index);
     value["_kind"] = json!(leaf.kind.as_str());
     value["_leaf"] = json!(leaf.commitment.to_string());
