@@ -6,6 +6,7 @@ mod files;
 mod keys;
 mod live;
 mod reload;
+mod retention;
 mod service;
 mod source;
 mod told;
@@ -245,6 +246,7 @@ impl App {
             let told = Arc::clone(&told);
             async move { told.answer(req).await }
         });
+        let retention = retention::run(Arc::clone(&log), Arc::clone(&self.live.sites), stopping.clone());
         let reload = self.reloader.run(self.live, stopping.clone());
         let reopen = told::reopen_on_hangup(hangups, telemetry.access.clone(), stopping.clone());
         let stop = async {
@@ -254,7 +256,7 @@ impl App {
             let _ = stop.send(true);
         };
         service::ready();
-        let running = async { tokio::join!(front, renewal, admin, reload, reopen, stop) };
+        let running = async { tokio::join!(front, renewal, admin, retention, reload, reopen, stop) };
         tokio::select! {
             _ = running => {}
             () = service::watchdog() => {}

@@ -129,9 +129,16 @@ pub fn encode(keys: &Keys, state: &VisitorState) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac))
 }
 
-/// The state that all valid values together stand for; `None` where no value is valid.
-pub fn decode<'v>(keys: &Keys, values: impl Iterator<Item = &'v str>, expected: &Expected<'_>) -> Option<VisitorState> {
-    values.filter_map(|value| decode_one(keys, value, expected)).reduce(VisitorState::intersection)
+/// The state that all valid values together stand for; `None` where no value is valid. One whose record was
+/// erased is as if it were absent.
+pub fn decode<'v>(
+    keys: &Keys,
+    values: impl Iterator<Item = &'v str>,
+    expected: &Expected<'_>,
+    is_erased: impl Fn(Uuid) -> bool,
+) -> Option<VisitorState> {
+    let valid = values.filter_map(|value| decode_one(keys, value, expected));
+    valid.filter(|state| !state.record.is_some_and(&is_erased)).reduce(VisitorState::intersection)
 }
 
 fn decode_one(keys: &Keys, value: &str, expected: &Expected<'_>) -> Option<VisitorState> {
@@ -191,7 +198,7 @@ mod tests {
     const EXPECTED: Expected<'static> = Expected { site: "a.site", regime: "eu", revision: "00ff", now: Timestamp::UNIX_EPOCH };
 
     fn read(keys: &Keys, values: &[&str], now: i64) -> Option<VisitorState> {
-        decode(keys, values.iter().copied(), &Expected { now: at(now), ..EXPECTED })
+        decode(keys, values.iter().copied(), &Expected { now: at(now), ..EXPECTED }, |_| false)
     }
 
     #[test]
@@ -225,8 +232,20 @@ mod tests {
             Expected { regime: "uk", ..EXPECTED },
             Expected { revision: "11ff", ..EXPECTED },
         ] {
-            assert_eq!(decode(&keys, [value.as_str()].into_iter(), &Expected { now: at(5_000), ..expected }), None);
+            assert_eq!(decode(&keys, [value.as_str()].into_iter(), &Expected { now: at(5_000), ..expected }, |_| false), None);
         }
+    }
+
+    #[test]
+    fn one_whose_record_was_erased_is_as_if_absent() {
+        let keys = Keys::new([1; 32]);
+        let other = VisitorState { record: Some(Uuid::from_u128(8)), purposes: BTreeSet::new(), ..state() };
+        let values = [encode(&keys, &state()), encode(&keys, &other)];
+        let read = |erased: u128| {
+            let expected = Expected { now: at(5_000), ..EXPECTED };
+            decode(&keys, values.iter().map(String::as_str), &expected, |record| record == Uuid::from_u128(erased))
+        };
+        assert_eq!((read(7), read(8)), (Some(other), Some(state())));
     }
 
     #[test]

@@ -178,6 +178,59 @@ pub enum LogError {
     #[error("the system gives no random numbers")]
     Random(#[source] getrandom::Error),
 
+    // Acts.
+    /// A line of the erasure journal cannot be read: going on without it could bring erased records back.
+    #[error("line {line} of {} cannot be read. Restore that file from the disk it was on; without it erased records may come back", .file.display())]
+    Journal {
+        /// The journal.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The erasure could not be put into the journal; nothing was erased.
+    #[error("{} cannot be written; nothing was erased. Free some room, then try again", .file.display())]
+    NotJournalled {
+        /// The journal.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The visitor's earlier record was erased meanwhile; nothing was written.
+    #[error("the record {0} that it cites was erased")]
+    Erased(Uuid),
+    /// Records to be erased are under a restriction; nothing was erased.
+    #[error(
+        "{count} of these records are restricted (act {act}): whoever asked for that may need them. Lift it with `log restrict --lift`, or erase them all the same with --restricted"
+    )]
+    Restricted {
+        /// How many.
+        count: u64,
+        /// The index of one of the acts.
+        act: u64,
+    },
+    /// An order that makes no sense.
+    #[error("{0}")]
+    BadOrder(String),
+    /// The gate that holds the folder did not do it.
+    #[error("the running gate answers: {0}")]
+    Gate(String),
+    /// The gate that holds the folder cannot be asked.
+    #[error("{} cannot be used. Is this the user that the gate runs as?", .socket.display())]
+    Control {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder holds a copy: what is added to it would be part of no log.
+    #[error("{} holds no key: it is a copy, and nothing is put on record in a copy", .dir.display())]
+    Copy {
+        /// The data folder.
+        dir: PathBuf,
+    },
+
     // Reading.
     /// Nothing has that id or index.
     #[error("there is no {wanted} in the consent log in {}", .dir.display())]

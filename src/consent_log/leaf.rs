@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
+    act::Act,
     canonical::canonical,
     error::LogError,
     record::{Record, record_id, stamp, words},
@@ -34,6 +35,8 @@ words! {
         Notice = "notice",
         /// A policy revision with the files it came from.
         Policy = "policy",
+        /// What an operator did to the log.
+        Act = "act",
     }
 }
 
@@ -102,11 +105,13 @@ pub(super) struct Entry {
 /// What an entry adds beside leaf and payload, and what it relies on.
 pub(super) enum Content {
     /// Relies on the notice and the policy that it cites.
-    Decision { notice: Hash, policy: PolicyRevision },
+    Decision { notice: Hash, policy: PolicyRevision, prev: Option<Uuid> },
     /// Present once for each address.
     Notice { address: Hash, html: String },
     /// Present once for each address.
     Policy { address: Hash, revision: PolicyRevision },
+    /// Relies on the records that it names.
+    Act,
 }
 
 impl Content {
@@ -115,6 +120,7 @@ impl Content {
             Self::Decision { .. } => LeafKind::Decision,
             Self::Notice { .. } => LeafKind::Notice,
             Self::Policy { .. } => LeafKind::Policy,
+            Self::Act => LeafKind::Act,
         }
     }
 }
@@ -127,7 +133,7 @@ impl Entry {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(LogError::TooLarge { bytes: bytes.len(), bytes_max: RECORD_BYTES_MAX });
         }
-        let content = Content::Decision { notice: record.notice, policy: record.policy };
+        let content = Content::Decision { notice: record.notice, policy: record.policy, prev: record.prev };
         let mut entry = Self::salted(record.id, record.time, bytes, content)?;
         entry.site = Some(record.site.clone());
         entry.subject = record.subject;
@@ -171,6 +177,10 @@ impl Entry {
             "files": leaf.files(),
         });
         Self::salted(id, time, canonical(&value)?, Content::Policy { address, revision: leaf.revision })
+    }
+
+    pub(super) fn act(act: &Act) -> Result<Self, LogError> {
+        Self::salted(act.id, act.time, act.canonical(), Content::Act)
     }
 
     fn salted(id: Uuid, time: Timestamp, bytes: String, content: Content) -> Result<Self, LogError> {

@@ -4,18 +4,26 @@
 //! - [`ConsentLog`] is the writer: one thread, one flush for many decisions, an answer only once it
 //!   is on the disk. It alone makes a [`Recorded`], and without one no grant reaches a cookie.
 //! - [`Reader`] reads beside a running writer or without one, in short reads.
+//! - [`Order`]s are what an operator has done to the log: [`order()`] carries one out, through the gate that runs
+//!   or without one, and each leaves an [`Act`] in the log.
 //! - `store/` keeps the leaves; nothing else knows SQL.
 //!
 //! Leaves have contiguous indices from 0, and each commits to its bytes with a salt. [`tree`] is the
 //! Merkle tree over the commitments. Not here: what the visitor's cookie holds, and what a decision may contain.
 
+mod act;
 mod canonical;
+mod certificate;
+mod control;
+mod deeds;
 mod error;
 mod export;
 mod folder;
+mod journal;
 mod key;
 mod leaf;
 mod notices;
+mod order;
 mod reader;
 mod record;
 mod stats;
@@ -25,12 +33,17 @@ pub mod tree;
 mod verify;
 mod writer;
 
+pub use act::{Act, ActKind, Deed, Indices, NoIndices, On, Reason};
 pub use canonical::{NotCanonical, canonical};
+pub use certificate::{Certificate, NoCertificate};
+pub use control::{Control, SOCKET, order};
 pub use error::{Damage, LogError};
 pub use export::Format;
+pub use journal::ERASURES;
 pub use key::{KEY_FILE, KeyFault};
 pub use leaf::{LeafKind, NoticeLeaf, PolicyLeaf, commitment};
 pub use notices::NoticeSummary;
+pub use order::{Done, Keep, Order, Placed, What, Whose, Why};
 pub use reader::{Filter, Found, Leaf, Reader, Shown, ShownNotice};
 pub use record::{BrowserClass, Kind, Layer, Method, Record, RecordFault, record_id};
 pub use stats::{Counts, Group, Stats};

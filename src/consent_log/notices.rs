@@ -31,7 +31,7 @@ impl Reader {
     pub fn notices(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<NoticeSummary>, LogError> {
         let mut all: Vec<NoticeSummary> = Vec::new();
         let mut places: HashMap<Hash, usize> = HashMap::new();
-        self.scan(&Filter::default(), progress, &mut |leaf| {
+        self.scan(&Filter { restricted: true, ..Filter::default() }, progress, &mut |leaf| {
             match (leaf.kind, &leaf.record) {
                 (LeafKind::Notice, _) => {
                     let value = self.value(&leaf)?;

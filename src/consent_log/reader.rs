@@ -36,6 +36,9 @@ pub struct Filter {
     pub subject: Option<SubjectId>,
     /// Where that purpose was asked for.
     pub purpose: Option<String>,
+    /// Restricted records as well: they are kept, and used only where that is what they are kept for (GDPR
+    /// article 18(2)).
+    pub restricted: bool,
 }
 
 /// One leaf, its bytes checked against its commitment.
@@ -49,12 +52,16 @@ pub struct Leaf {
     pub id: Uuid,
     /// `SHA-256(salt || bytes)`.
     pub commitment: Hash,
-    /// The salt.
+    /// The salt; zeros where it is erased or kept back.
     pub salt: [u8; 32],
-    /// The canonical bytes.
+    /// The canonical bytes; none where they are erased or kept back.
     pub bytes: String,
-    /// The record, for a decision.
+    /// The record, for a decision that is neither.
     pub record: Option<Record>,
+    /// The act that erased record and salt, by its index.
+    pub erased: Option<u64>,
+    /// The act that restricted the record, by its index.
+    pub restricted: Option<u64>,
 }
 
 /// What [`Reader::find`] found.
@@ -114,7 +121,7 @@ impl Reader {
     pub fn find(&self, filter: &Filter, rows_max: usize) -> Result<Found, LogError> {
         let mut found = Found { leaves: Vec::new(), more: false };
         self.scan(filter, &mut |_, _| {}, &mut |leaf| {
-            if leaf.kind != LeafKind::Decision {
+            if leaf.record.is_none() {
                 return Ok(ControlFlow::Continue(()));
             }
             if found.leaves.len() == rows_max {
@@ -169,7 +176,7 @@ impl Reader {
             let (rows, next) = self.page(filter, start, end)?;
             for row in rows {
                 let leaf = self.checked(row)?;
-                if filter.wants(&leaf) && each(leaf)?.is_break() {
+                if filter.wants(&leaf) && each(filter.withheld(leaf))?.is_break() {
                     return Ok(());
                 }
             }
@@ -214,7 +221,16 @@ impl Reader {
         let index = row.index;
         let damaged = |what| self.damaged(index, what);
         let kind = LeafKind::parse(&row.kind).ok_or_else(|| damaged(Damage::Kind))?;
-        let Some(payload) = row.payload else { return Err(damaged(Damage::NoPayload)) };
+        let (erased, restricted) = (row.erased, row.restricted);
+        let Some(payload) = row.payload else {
+            // Only decisions are ever erased. Whether the act is there that says so is what `verify` checks.
+            if kind != LeafKind::Decision || erased.is_none() {
+                return Err(damaged(Damage::NoPayload));
+            }
+            let (salt, bytes, record) = ([0; 32], String::new(), None);
+            let leaf = Leaf { index, kind, id: row.id, commitment: row.commitment, salt, bytes, record, erased, restricted };
+            return Ok((leaf, row.commitment));
+        };
         let recomputed = commitment(&payload.salt, payload.record.as_bytes());
         let record = match kind {
             LeafKind::Decision => {
@@ -224,7 +240,7 @@ impl Reader {
                 }
                 Some(record)
             }
-            LeafKind::Notice | LeafKind::Policy => {
+            LeafKind::Notice | LeafKind::Policy | LeafKind::Act => {
                 if payload.site.is_some() || payload.subject.is_some() || payload.expires_ms.is_some() {
                     return Err(damaged(Damage::Columns));
                 }
@@ -232,7 +248,8 @@ impl Reader {
             }
         };
         let Payload { salt, record: bytes, .. } = payload;
-        Ok((Leaf { index, kind, id: row.id, commitment: row.commitment, salt, bytes, record }, recomputed))
+        let leaf = Leaf { index, kind, id: row.id, commitment: row.commitment, salt, bytes, record, erased, restricted };
+        Ok((leaf, recomputed))
     }
 
     fn notice_of(&self, leaf: &Leaf) -> Result<Option<ShownNotice>, LogError> {
@@ -295,10 +312,19 @@ impl Filter {
         }
     }
 
+    /// A restricted record stands in the order of the log; what it says is kept back unless asked for.
+    fn withheld(&self, leaf: Leaf) -> Leaf {
+        match leaf.restricted {
+            Some(_) if !self.restricted => Leaf { salt: [0; 32], bytes: String::new(), record: None, ..leaf },
+            _ => leaf,
+        }
+    }
+
     /// What the bounds of the store leave open.
     fn wants(&self, leaf: &Leaf) -> bool {
         match (&leaf.record, &self.purpose) {
             (None, _) => !self.decisions_only(),
+            (Some(_), _) if leaf.restricted.is_some() && !self.restricted => !self.decisions_only(),
             (Some(record), Some(purpose)) => record.purposes.contains_key(purpose),
             (Some(_), None) => true,
         }

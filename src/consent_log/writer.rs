@@ -5,23 +5,30 @@
 //! the way back is a new process, whose start re-reads and re-flushes what is on the disk.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::{
+    control::Listener,
+    deeds::{self, ReplayError},
     error::LogError,
     folder::{self, FolderLock},
-    key,
+    journal::{Journal, Line},
+    key::{self, Keys},
     leaf::{Content, Entry, NoticeLeaf, PolicyLeaf},
+    order::{Done, Order},
     reader::Reader,
     record::Record,
     store::{self, CommitError, Outcome, Refusal, Store, StoreError, Synchronous},
@@ -57,6 +64,9 @@ impl Default for Options {
     }
 }
 
+/// Between two attempts to wipe what a reader kept in the write-ahead log.
+const WIPE_EVERY: Duration = Duration::from_secs(1);
+
 /// A decision that is on the disk. Only the log makes one, after the flush.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -85,19 +95,22 @@ pub enum Health {
     Closed,
 }
 
-enum Message {
+pub(super) enum Message {
     Write(Box<Work>),
+    Order(Box<Order>, oneshot::Sender<Result<Done, LogError>>),
+    /// What a reader kept in the write-ahead log is to be wiped.
+    Wipe,
     Close,
 }
 
-struct Work {
+pub(super) struct Work {
     entry: Entry,
     reply: oneshot::Sender<Result<u64, LogError>>,
 }
 
-struct Shared {
-    dir: PathBuf,
-    file: PathBuf,
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) file: PathBuf,
     options: Options,
     /// As of the newest commit.
     leaves: AtomicU64,
@@ -105,6 +118,8 @@ struct Shared {
     poisoned: OnceLock<Arc<StoreError>>,
     /// The newest signed note.
     checkpoint: Mutex<Option<Arc<str>>>,
+    /// Records that were erased: a cookie that names one says nothing.
+    erased: ArcSwap<HashSet<Uuid>>,
 }
 
 // === impl ConsentLog ===
@@ -115,6 +130,7 @@ impl ConsentLog {
         let lock = folder::acquire(dir)?;
         let mut store = Store::open(dir, options.synchronous)?;
         let keys = key::open(dir)?;
+        let (journal, lines) = Journal::open(dir)?;
         folder::flush(dir)?;
         // Nothing is added behind leaves that are not what was written.
         let reader = Reader::open(dir)?;
@@ -128,13 +144,27 @@ impl ConsentLog {
             let signed = store.commit(&[], |tree| sign(&keys.signer, tree));
             signed.map_err(|error| error.opening(&dir.join(store::FILE)))?;
         }
+        replay(&mut store, &keys, &lines, &file)?;
+        let erased = store.erased().map_err(|source| LogError::Store { file: file.clone(), source })?;
+        let erased = ArcSwap::from_pointee(erased.into_iter().chain(lines.into_iter().flat_map(|line| line.ids)).collect());
         let checkpoint = Mutex::new(reader.newest_checkpoint()?.map(|newest| newest.note.into()));
         let leaves = AtomicU64::new(store.tree().size());
-        let shared = Shared { dir: dir.to_owned(), file, options, leaves, poisoned: OnceLock::new(), checkpoint };
+        let shared = Shared { dir: dir.to_owned(), file, options, leaves, poisoned: OnceLock::new(), checkpoint, erased };
         let shared = Arc::new(shared);
         let publisher = Publisher::start(dir)?;
-        let writer =
-            Writer { store, signer: keys.signer, publisher, shared: Arc::clone(&shared), _lock: lock, _running: running };
+        let control = Listener::start(dir, queue.downgrade())?;
+        let writer = Writer {
+            control,
+            store,
+            signer: keys.signer,
+            publisher,
+            journal,
+            queue: queue.downgrade(),
+            wiping: false,
+            shared: Arc::clone(&shared),
+            _lock: lock,
+            _running: running,
+        };
         let spawned = thread::Builder::new().name("consent-log".to_owned()).spawn(move || writer.run(received));
         spawned.map_err(|source| LogError::Folder { dir: dir.to_owned(), source })?;
         Ok(Self { queue, stopped, shared })
@@ -161,6 +191,21 @@ impl ConsentLog {
     /// is on the disk.
     pub async fn ensure_policy(&self, policy: &PolicyLeaf) -> Result<u64, LogError> {
         self.write(Entry::policy(policy, Timestamp::now())?).await
+    }
+
+    /// Carries an order out. Returns once what it did is on the disk.
+    pub async fn carry_out(&self, order: Order) -> Result<Done, LogError> {
+        if let Some(first) = self.shared.poisoned.get() {
+            return Err(self.shared.stopped(first));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Order(Box::new(order), reply))?;
+        answer.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    /// Whether an act of erasure deleted this record: a cookie that names it is as if there were none.
+    pub fn is_erased(&self, record: Uuid) -> bool {
+        self.shared.is_erased(record)
     }
 
     /// The newest signed checkpoint: what the log says its tree is. `None` while nothing was ever recorded.
@@ -218,11 +263,15 @@ impl ConsentLog {
             return Err(self.shared.stopped(first));
         }
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Message::Write(Box::new(Work { entry, reply }))).map_err(|e| match e {
+        self.send(Message::Write(Box::new(Work { entry, reply })))?;
+        answer.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    fn send(&self, message: Message) -> Result<(), LogError> {
+        self.queue.try_send(message).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => LogError::QueueFull(self.shared.options.queue_max),
             mpsc::error::TrySendError::Closed(_) => LogError::Closed,
-        })?;
-        answer.await.unwrap_or(Err(LogError::Closed))
+        })
     }
 }
 
@@ -271,11 +320,22 @@ impl Shared {
         Ok(())
     }
 
+    fn is_erased(&self, record: Uuid) -> bool {
+        let erased = self.erased.load();
+        !erased.is_empty() && erased.contains(&record)
+    }
+
+    pub(super) fn add_erased(&self, ids: &[Uuid]) {
+        let mut erased = HashSet::clone(&self.erased.load());
+        erased.extend(ids);
+        self.erased.store(Arc::new(erased));
+    }
+
     fn stopped(&self, first: &Arc<StoreError>) -> LogError {
         LogError::Poisoned { file: self.file.clone(), first: Arc::clone(first) }
     }
 
-    fn poison(&self, error: StoreError) -> Arc<StoreError> {
+    pub(super) fn poison(&self, error: StoreError) -> Arc<StoreError> {
         tracing::error!(file = %self.file.display(), %error, "the consent log stopped: a write failed");
         Arc::clone(self.poisoned.get_or_init(|| Arc::new(error)))
     }
@@ -285,11 +345,16 @@ impl Shared {
 
 /// Fields are dropped in this order: the folder is let go after the database is closed, and
 /// `close` returns after both.
-struct Writer {
-    store: Store,
-    signer: Signer,
-    publisher: Publisher,
-    shared: Arc<Shared>,
+pub(super) struct Writer {
+    control: Listener,
+    pub(super) store: Store,
+    pub(super) signer: Signer,
+    pub(super) publisher: Publisher,
+    pub(super) journal: Journal,
+    queue: mpsc::WeakSender<Message>,
+    /// Whether the write-ahead log will be wiped once more.
+    wiping: bool,
+    pub(super) shared: Arc<Shared>,
     _lock: FolderLock,
     _running: watch::Sender<()>,
 }
@@ -302,6 +367,12 @@ impl Writer {
             for message in messages.drain(..) {
                 match message {
                     Message::Write(work) => batch.push(*work),
+                    // In the order they came: what was decided before it is in the log when it is carried out.
+                    Message::Order(order, reply) => {
+                        self.write(std::mem::take(&mut batch));
+                        let _ = reply.send(self.obey(&order));
+                    }
+                    Message::Wipe => self.wipe_again(),
                     // What was sent before this is still received.
                     Message::Close => queue.close(),
                 }
@@ -323,16 +394,14 @@ impl Writer {
             refuse(decisions, || self.shared.room().err().unwrap_or(LogError::Closed));
             batch = rest;
         }
+        batch = self.without_erased(batch);
         if batch.is_empty() {
             return;
         }
         let entries: Vec<&Entry> = batch.iter().map(|work| &work.entry).collect();
         match self.store.commit(&entries, |tree| sign(&self.signer, tree)) {
             Ok((outcomes, signed)) => {
-                if let Some(note) = signed {
-                    self.shared.set_checkpoint(note);
-                }
-                self.shared.leaves.store(self.store.tree().size(), Ordering::Relaxed);
+                self.committed(signed);
                 answer(batch, outcomes);
                 self.publisher.wake();
             }
@@ -345,6 +414,62 @@ impl Writer {
         self.checkpoint();
     }
 
+    /// A decision that was under way while its visitor was erased must not name that visitor again.
+    fn without_erased(&self, batch: Vec<Work>) -> Vec<Work> {
+        let cites = |work: &Work| match work.entry.content {
+            Content::Decision { prev, .. } => prev.filter(|prev| self.shared.is_erased(*prev)),
+            _ => None,
+        };
+        let mut rest = Vec::with_capacity(batch.len());
+        for work in batch {
+            match cites(&work) {
+                Some(prev) => drop(work.reply.send(Err(LogError::Erased(prev)))),
+                None => rest.push(work),
+            }
+        }
+        rest
+    }
+
+    /// An order below the disk's reserve is carried out all the same: it is small, and erasing gives room back.
+    fn obey(&mut self, order: &Order) -> Result<Done, LogError> {
+        match self.shared.poisoned.get() {
+            Some(first) => Err(self.shared.stopped(first)),
+            None => self.carry_out(order),
+        }
+    }
+
+    /// What stands in the log now.
+    pub(super) fn committed(&self, signed: Option<String>) {
+        if let Some(note) = signed {
+            self.shared.set_checkpoint(note);
+        }
+        self.shared.leaves.store(self.store.tree().size(), Ordering::Relaxed);
+    }
+
+    fn wipe_again(&mut self) {
+        self.wiping = false;
+        if self.shared.poisoned.get().is_none() {
+            // A failure is told of where the log stops.
+            let _ = self.wipe();
+        }
+    }
+
+    /// Where a reader was in the way: again in a second.
+    pub(super) fn wipe_later(&mut self, later: bool) {
+        if !later || self.wiping {
+            return;
+        }
+        let queue = self.queue.clone();
+        let again = move || {
+            thread::sleep(WIPE_EVERY);
+            // Full: the decisions that wait are asked to wait for it as well.
+            if let Some(queue) = queue.upgrade() {
+                let _ = queue.blocking_send(Message::Wipe);
+            }
+        };
+        self.wiping = thread::Builder::new().name("consent-log-wipe".to_owned()).spawn(again).is_ok();
+    }
+
     /// After the answers: nobody waits for it. It fails like a write, since it is one.
     fn checkpoint(&mut self) {
         if self.shared.poisoned.get().is_none()
@@ -355,6 +480,8 @@ impl Writer {
     }
 
     fn finish(self) {
+        // Who comes now waits until the folder is free.
+        drop(self.control);
         // It reads what the store writes: the last to close the database leaves the one file.
         drop(self.publisher);
         if self.shared.poisoned.get().is_some() {
@@ -367,8 +494,17 @@ impl Writer {
     }
 }
 
+/// What the journal of erasures says and the log does not, done again.
+fn replay(store: &mut Store, keys: &Keys, lines: &[Line], file: &Path) -> Result<(), LogError> {
+    deeds::replay(store, lines, |tree| sign(&keys.signer, tree)).map(drop).map_err(|error| match error {
+        ReplayError::Log(error) => error,
+        ReplayError::Store(source) => LogError::Store { file: file.to_owned(), source },
+        ReplayError::Commit(error) => error.opening(file),
+    })
+}
+
 /// What the log says its tree is, with its name under it.
-fn sign(signer: &Signer, tree: &Frontier) -> String {
+pub(super) fn sign(signer: &Signer, tree: &Frontier) -> String {
     let checkpoint = Checkpoint { origin: signer.name().to_owned(), size: tree.size(), root: tree.root() };
     signer.sign(&checkpoint.text())
 }

@@ -24,7 +24,7 @@ use crate::{
         decision::{form_fields, json_fields, parse},
         token,
     },
-    consent_log::{BrowserClass, Kind, Layer, Method, PolicyLeaf, Record, Recorded, record_id},
+    consent_log::{BrowserClass, Kind, Layer, LogError, Method, PolicyLeaf, Record, Recorded, record_id},
     headers,
     notice::{self, Message},
     site::{Ctx, Seen, grants_for, new_subject},
@@ -102,16 +102,12 @@ async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> 
             return unprocessable(ctx, headers, format, &read);
         }
     };
-    let record = match record(ctx, headers, &checked) {
-        Ok(record) => record,
-        Err(error) => return not_recorded(ctx, headers, format, &checked, &error),
-    };
-    let (id, kind) = (record.id, record.kind);
-    let subject = record.subject;
     // Durable before the cookie: a crash before this line leaves nothing, one after it a record
     // whose visitor is asked again.
-    match ctx.site.shared.log.append(record).await {
+    match append(ctx, headers, &checked).await {
         Ok(recorded) => {
+            let (id, kind) = (recorded.id(), recorded.record().kind);
+            let subject = recorded.record().subject;
             ctx.site.metrics.decision(checked.decision.choice.name(), DecisionOutcome::Recorded);
             info!(site = ctx.front.host, kind = kind.as_str(), method = checked.decision.choice.name(), "decision recorded");
             let purposes = checked.decision.purposes.iter().cloned().collect();
@@ -120,7 +116,17 @@ async fn decide(ctx: &Ctx, headers: &HeaderMap, format: Format, body: Bytes) -> 
             let state = new_state(ctx, &checked.decision, id, subject);
             recorded_answer(ctx, headers, format, &checked, &recorded, &state)
         }
-        Err(error) => not_recorded(ctx, headers, format, &checked, &error),
+        Err(error) => not_recorded(ctx, headers, format, &checked, error.as_ref()),
+    }
+}
+
+/// Puts the decision on record. A visitor who is erased at this very moment decides as somebody new.
+async fn append(ctx: &Ctx, headers: &HeaderMap, checked: &Checked) -> Result<Recorded, Box<dyn std::error::Error + Send + Sync>> {
+    let log = &ctx.site.shared.log;
+    let before = ctx.state.as_ref().filter(|state| state.record.is_some());
+    match log.append(record(ctx, headers, checked, before)?).await {
+        Err(LogError::Erased(_)) => Ok(log.append(record(ctx, headers, checked, None)?).await?),
+        other => Ok(other?),
     }
 }
 
@@ -173,10 +179,9 @@ fn check(ctx: &Ctx, headers: &HeaderMap, format: Format, body: &[u8]) -> Result<
 }
 
 /// The stored proof of the decision.
-fn record(ctx: &Ctx, headers: &HeaderMap, checked: &Checked) -> Result<Record, getrandom::Error> {
+fn record(ctx: &Ctx, headers: &HeaderMap, checked: &Checked, before: Option<&VisitorState>) -> Result<Record, getrandom::Error> {
     let Checked { decision, shown, .. } = checked;
     let policy = ctx.policy();
-    let before = ctx.state.as_ref().filter(|state| state.record.is_some());
     let granted_before = before.is_some_and(VisitorState::grants_anything);
     let kind = kind_of(decision, before, policy.asked().iter().count());
     let subject = match before.and_then(|state| state.subject) {

@@ -172,7 +172,8 @@ impl Ctx {
         let policy = &snapshot.policy;
         let expected =
             cookie::Expected { site: &front.host, regime: &policy.regime().id, revision: &policy.revision().0.short(), now };
-        let state = cookie::decode(&site.shared.keys, cookie_values(headers, cookie_name(&front)), &expected);
+        let values = cookie_values(headers, cookie_name(&front));
+        let state = cookie::decode(&site.shared.keys, values, &expected, |record| site.shared.log.is_erased(record));
         let grants = grants_of(policy, state.as_ref());
         let gpc = headers.get_all(&SEC_GPC).iter().any(|value| value.as_bytes() == b"1");
         Self { site, snapshot, now, front, state, grants, gpc, trail: Arc::default() }

@@ -29,6 +29,7 @@ mod receipt;
 mod reload;
 mod repeats;
 mod reports;
+mod rights;
 mod service;
 mod sheets;
 mod sites;

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use crate::{
-    consent_log::{Filter, Format, Group},
+    consent_log::{Filter, Format, Group, Reason},
     vocab::SubjectId,
 };
 
@@ -19,6 +19,9 @@ pub(in crate::cli) struct LogArgs {
     /// The configuration that names the data folder
     #[arg(long, global = true, value_name = "FILE")]
     pub(in crate::cli) config: Option<PathBuf>,
+    /// Who gives the order, for the log of acts [default: this system's user]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(in crate::cli) operator: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub(in crate::cli) command: LogCommand,
@@ -39,6 +42,102 @@ pub(in crate::cli) enum LogCommand {
     Verify(Verify),
     /// Write the proof that a record stands in the log
     Prove(Prove),
+    /// Delete a visitor's records for good, and certify it (GDPR article 17)
+    Erase(Erase),
+    /// Keep a visitor's records and use them no longer (GDPR article 18)
+    Restrict(Restrict),
+    /// Delete the records whose time has passed, as the policies say (GDPR article 5(1)(e))
+    Retain(Retain),
+}
+
+/// Whose records.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(in crate::cli) struct WhoseArgs {
+    /// The visitor, by pseudonym: the 22 characters under `subject` in `log find`
+    #[arg(long, value_name = "ID", value_parser = parse_subject, allow_hyphen_values = true)]
+    pub(in crate::cli) subject: Option<SubjectId>,
+    /// The visitor, by a receipt: the file that the visitor got at /_consent/receipt
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) receipt: Option<PathBuf>,
+}
+
+/// `consentry log erase`.
+///
+/// Records and their salts are deleted from the disk; what stays in the log is a number that nobody can trace back
+/// to a person, and every proof made before still holds. The visitor's cookie is no longer valid: the next page asks
+/// again. A restored backup does not bring the records back, since the file consent-log.erasures in the data folder
+/// says what was erased: keep that file, and never put it into a backup of the log.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Erase {
+    /// Whose records.
+    #[command(flatten)]
+    pub(in crate::cli) whose: WhoseArgs,
+    /// Why: request, withdrawal, objection, unlawful, obligation
+    #[arg(long, value_name = "WORD", default_value = "request", value_parser = parse_erasure)]
+    pub(in crate::cli) reason: Reason,
+    /// Your own reference, such as the ticket's number: only a salted hash of it is kept, and the salt is in the certificate
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) reference: Option<String>,
+    /// Records that are restricted as well: whoever had them restricted may need them
+    #[arg(long)]
+    pub(in crate::cli) restricted: bool,
+    /// Only say what would be erased
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Write the signed certificate to this file; otherwise it follows on standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log restrict`.
+///
+/// Restricted records stay where they are: retention does not delete them, and export, find, show and stats leave
+/// them out unless called with --restricted. Decisions that the visitor makes later are not restricted.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Restrict {
+    /// Whose records.
+    #[command(flatten)]
+    pub(in crate::cli) whose: WhoseArgs,
+    /// Lift the restriction
+    #[arg(long)]
+    pub(in crate::cli) lift: bool,
+    /// Why: request, accuracy, unlawful, claims, objection
+    #[arg(long, value_name = "WORD", default_value = "request", value_parser = parse_restriction)]
+    pub(in crate::cli) reason: Reason,
+    /// Your own reference, such as the ticket's number: only a salted hash of it is kept, and the salt is in the certificate
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) reference: Option<String>,
+    /// Only say what would be restricted
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Write the signed certificate to this file; otherwise it follows on standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log retain`.
+///
+/// A record is kept for `proof_months` (policies/regimes/, 24 unless you say otherwise) after its decision ran out;
+/// the shorter of what the record's own policy said and what --config says today counts. Restricted records are kept.
+/// `consentry serve` does the same once a day.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Retain {
+    /// Keep no record longer than this after its decision ran out, whatever the policies say
+    #[arg(long, value_name = "MONTHS", value_parser = clap::value_parser!(u64).range(0..=1200))]
+    pub(in crate::cli) keep: Option<u64>,
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
 }
 
 /// Which decisions.
@@ -59,6 +158,9 @@ pub(in crate::cli) struct FilterArgs {
     /// Where this purpose was asked for
     #[arg(long, value_name = "P")]
     pub(in crate::cli) purpose: Option<String>,
+    /// Restricted records as well (GDPR article 18): only where that is what they are kept for
+    #[arg(long)]
+    pub(in crate::cli) restricted: bool,
 }
 
 /// `consentry log export`.
@@ -113,6 +215,9 @@ pub(in crate::cli) struct Show {
     /// The record's id, or its index in the log
     #[arg(value_name = "ID")]
     pub(in crate::cli) id: String,
+    /// A restricted record as well (GDPR article 18): only where that is what it is kept for
+    #[arg(long)]
+    pub(in crate::cli) restricted: bool,
     /// As JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
@@ -160,7 +265,14 @@ pub(in crate::cli) struct Prove {
 impl FilterArgs {
     /// As the log understands it.
     pub(super) fn filter(&self) -> Filter {
-        Filter { from: self.from, to: self.to, site: self.site.clone(), subject: self.subject, purpose: self.purpose.clone() }
+        Filter {
+            from: self.from,
+            to: self.to,
+            site: self.site.clone(),
+            subject: self.subject,
+            purpose: self.purpose.clone(),
+            restricted: self.restricted,
+        }
     }
 }
 
@@ -188,4 +300,19 @@ fn parse_subject(text: &str) -> Result<SubjectId, String> {
 
 fn parse_group(text: &str) -> Result<Group, String> {
     Group::parse(text).ok_or_else(|| format!("known: {}", Group::ALL.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(", ")))
+}
+
+fn parse_erasure(text: &str) -> Result<Reason, String> {
+    use Reason::{Objection, Obligation, Request, Unlawful, Withdrawal};
+    parse_reason(text, &[Request, Withdrawal, Objection, Unlawful, Obligation])
+}
+
+fn parse_restriction(text: &str) -> Result<Reason, String> {
+    use Reason::{Accuracy, Claims, Objection, Request, Unlawful};
+    parse_reason(text, &[Request, Accuracy, Unlawful, Claims, Objection])
+}
+
+fn parse_reason(text: &str, known: &[Reason]) -> Result<Reason, String> {
+    let found = Reason::parse(text).filter(|reason| known.contains(reason));
+    found.ok_or_else(|| format!("known: {}", known.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ")))
 }

@@ -1,9 +1,10 @@
-//! `consentry log export | find | show | stats | verify | prove`: what auditors and data protection officers ask.
+//! `consentry log export | find | show | stats | verify | prove | erase | restrict | retain`: what auditors and data protection officers ask.
 //!
 //! Arguments in, text or JSON out. What is read and how it is checked lives in `consent_log`.
 
 mod args;
 mod proofs;
+mod rights;
 mod table;
 
 use std::{
@@ -14,8 +15,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use self::args::{Export, Find, LogCommand, Show, StatsArgs};
 pub(super) use self::{args::LogArgs, table::table};
+use self::{
+    args::{Export, Find, LogCommand, Show, StatsArgs},
+    rights::Desk,
+};
 use crate::{
     consent_log::{Leaf, LogError, Reader, Shown, Stats},
     vocab::Hash,
@@ -56,6 +60,25 @@ pub(super) enum LogCliError {
     /// The answer could not be written.
     #[error("the answer cannot be written")]
     Output(#[from] io::Error),
+    /// A receipt that is none, or not of this log.
+    #[error("{} is no receipt of a record in this log: {why}", .file.display())]
+    Receipt {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The policies that say how long records are kept cannot be read.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Policies(Vec<crate::config::Fault>),
+    /// A restricted record was not asked for as such.
+    #[error("record {index} is restricted (act {act}): --restricted shows it, where that is what it is kept for")]
+    Restricted {
+        /// The leaf.
+        index: u64,
+        /// The act.
+        act: u64,
+    },
     /// A record is not what was written.
     #[error("record {index} does not match its commitment: it was changed after it was written")]
     Altered {
@@ -77,13 +100,17 @@ pub(super) enum LogCliError {
 /// Runs a command over the log in `dir`. Whoever reads the answer may stop reading: that is no error.
 pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let reader = Reader::open(dir)?;
+    let desk = Desk { dir, operator: args.operator.as_deref() };
     let done = match &args.command {
-        LogCommand::Export(export) => run_export(export, &reader, streams),
-        LogCommand::Find(find) => run_find(find, &reader, streams),
-        LogCommand::Show(show) => run_show(show, &reader, streams),
+        LogCommand::Export(export) => run_export(export, &desk, &reader, streams),
+        LogCommand::Find(find) => run_find(find, &desk, &reader, streams),
+        LogCommand::Show(show) => run_show(show, &desk, &reader, streams),
         LogCommand::Stats(stats) => run_stats(stats, &reader, streams),
         LogCommand::Verify(verify) => proofs::verify(verify, &reader, streams),
         LogCommand::Prove(prove) => proofs::prove(prove, &reader, streams),
+        LogCommand::Erase(erase) => rights::erase(erase, &desk, &reader, streams),
+        LogCommand::Restrict(restrict) => rights::restrict(restrict, &desk, &reader, streams),
+        LogCommand::Retain(retain) => rights::retain(retain, args, &desk, streams),
     };
     match done {
         Err(LogCliError::Output(e) | LogCliError::Log(LogError::Output(e))) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -93,10 +120,12 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
 
 // === export ===
 
-fn run_export(args: &Export, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+fn run_export(args: &Export, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let format = args.format.into();
     let filter = args.filter.filter();
     let Some(file) = &args.output else {
+        // How many it will be is only known at the end.
+        desk.record_read("export", None, streams);
         let mut out = BufWriter::new(&mut *streams.out);
         let mut progress = Progress::new(streams.err, streams.err_is_terminal);
         reader.export(&filter, format, &mut out, &mut |done, of| progress.tell(done, of))?;
@@ -114,6 +143,7 @@ fn run_export(args: &Export, reader: &Reader, streams: &mut Streams<'_>) -> Resu
     })?;
     drop(progress);
     out.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)?;
+    desk.record_read("export", Some(rows), streams);
     std::fs::rename(&part, file).map_err(failed)?;
     if streams.err_is_terminal {
         writeln!(streams.err, "{rows} written to {}", file.display())?;
@@ -153,8 +183,9 @@ impl Drop for Progress<'_> {
 
 // === find ===
 
-fn run_find(args: &Find, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+fn run_find(args: &Find, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let found = reader.find(&args.filter.filter(), args.limit)?;
+    desk.record_read("find", Some(found.leaves.len() as u64), streams);
     let out = &mut *streams.out;
     if args.json {
         let records: Vec<Value> = found.leaves.iter().map(leaf_json).collect();
@@ -198,8 +229,14 @@ fn found_row(leaf: &Leaf) -> Option<Vec<String>> {
 
 // === show ===
 
-fn run_show(args: &Show, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+fn run_show(args: &Show, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let shown = reader.show(&args.id)?;
+    if let Some(act) = shown.leaf.restricted.filter(|_| !args.restricted) {
+        return Err(LogCliError::Restricted { index: shown.leaf.index, act });
+    }
+    if shown.leaf.record.is_some() {
+        desk.record_read("show", Some(1), streams);
+    }
     let intact = shown.leaf.commitment == shown.recomputed;
     if args.json {
         writeln!(streams.out, "{:#}", shown_json(&shown))?;
@@ -220,7 +257,10 @@ fn show_text(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
             vec!["commitment".to_owned(), format!("{} ({check})", leaf.commitment)],
         ],
     )?;
-    writeln!(out, "\n{:#}", body(leaf))?;
+    match leaf.erased.filter(|_| leaf.bytes.is_empty()) {
+        Some(act) => writeln!(out, "\nThe record was erased by the act at index {act}: `log show {act}`.")?,
+        None => writeln!(out, "\n{:#}", body(leaf))?,
+    }
     if let Some(notice) = &shown.notice {
         let shortened = shortened(&notice.snapshot);
         writeln!(out, "\nnotice {} (leaf {})\n{shortened:#}", notice.sha256, notice.index)?;
@@ -259,7 +299,15 @@ fn shown_json(shown: &Shown) -> Value {
 
 /// The members that an export puts before the record's own.
 fn leaf_json(leaf: &Leaf) -> Value {
-    let mut value = body(leaf);
+    let mut value = match leaf.erased.filter(|_| leaf.bytes.is_empty()) {
+        Some(act) => {
+            return json!({ "_erased_by": act, "_idx": leaf.index, "_kind": leaf.kind.as_str(), "_leaf": leaf.commitment.to_string() });
+        }
+        None => body(leaf),
+    };
+    if let Some(act) = leaf.restricted {
+        value["_restricted_by"] = json!(act);
+    }
     value["_idx"] = json!(leaf.index);
     value["_kind"] = json!(leaf.kind.as_str());
     value["_leaf"] = json!(leaf.commitment.to_string());

@@ -40,6 +40,8 @@ fn told(verified: &Verified, held: bool, streams: &mut Streams<'_>) -> Result<()
     let mut rows = vec![
         vec!["leaves".to_owned(), verified.leaves.to_string()],
         vec!["records".to_owned(), verified.records.to_string()],
+        vec!["erased".to_owned(), verified.erased.to_string()],
+        vec!["acts".to_owned(), verified.acts.to_string()],
         vec!["checkpoints".to_owned(), verified.checkpoints.to_string()],
         vec!["tiles".to_owned(), verified.tiles.to_string()],
     ];
@@ -64,6 +66,8 @@ fn verified_json(verified: &Verified) -> serde_json::Value {
         "intact": verified.findings.is_empty(),
         "leaves": verified.leaves,
         "records": verified.records,
+        "erased": verified.erased,
+        "acts": verified.acts,
         "checkpoints": verified.checkpoints,
         "tiles": verified.tiles,
         "root": verified.root.map(|root| root.to_string()),

@@ -112,7 +112,12 @@ async fn an_export_to_a_file_is_whole_or_not_there() {
     done.expect("an export");
     assert_eq!(out, "");
     assert!(err.ends_with(&format!("6 written to {}\n", file.display())), "{err:?}");
-    assert_eq!(std::fs::read_to_string(&file).expect("the file"), answer(dir.path(), "export --format jsonl"));
+    // Whoever reads is on record: the second export has both acts behind what the first has.
+    let (first, second) = (std::fs::read_to_string(&file).expect("the file"), answer(dir.path(), "export --format jsonl"));
+    let acts: Vec<Value> =
+        second.strip_prefix(&first).expect("the same").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: Vec<_> = acts.iter().map(|act| (act["act"].as_str(), act["command"].as_str(), act["rows"].as_u64())).collect();
+    assert_eq!(told, [(Some("read"), Some("export"), Some(6)), (Some("read"), Some("export"), None)]);
     assert!(!dir.path().join("out.jsonl.part").exists());
 
     let nowhere = dir.path().join("no/such/out.jsonl");

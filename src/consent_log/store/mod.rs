@@ -10,11 +10,13 @@
 //! - Reading never holds a read transaction longer than one page, so the write-ahead log can be
 //!   checkpointed while an export runs.
 
+mod acts;
 mod read;
 mod schema;
 mod write;
 
-pub(super) use read::{Bounds, CheckpointRow, Named, Payload, Row, View};
+pub(super) use acts::{Candidate, Change, RunOut};
+pub(super) use read::{Bounds, CheckpointRow, Marks, Named, Payload, Row, View};
 pub(super) use write::{CommitError, Outcome, Refusal, Store};
 
 use super::LogError;
@@ -24,8 +26,14 @@ pub const FILE: &str = "consent-log.db";
 
 /// Why the database failed.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct StoreError(#[from] rusqlite::Error);
+pub enum StoreError {
+    /// SQLite says so.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// The erasure journal beside it could not be written.
+    #[error("the erasure journal beside it cannot be written: {0}")]
+    Journal(std::io::Error),
+}
 
 /// How commits are flushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

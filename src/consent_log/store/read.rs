@@ -18,6 +18,8 @@ const BUSY_MS_MAX: u64 = 5000;
 pub(in crate::consent_log) struct View {
     conn: Connection,
     file: PathBuf,
+    /// Of the tables, when it was opened.
+    format: i64,
 }
 
 /// A leaf as its columns stand, unchecked.
@@ -28,6 +30,10 @@ pub(in crate::consent_log) struct Row {
     pub(in crate::consent_log) commitment: Hash,
     pub(in crate::consent_log) time_ms: i64,
     pub(in crate::consent_log) payload: Option<Payload>,
+    /// The act that deleted the payload, as the tables say.
+    pub(in crate::consent_log) erased: Option<u64>,
+    /// The act that restricted it, likewise.
+    pub(in crate::consent_log) restricted: Option<u64>,
 }
 
 /// A row beside the leaf of a notice or a policy, unchecked.
@@ -43,6 +49,17 @@ pub(in crate::consent_log) struct CheckpointRow {
     pub(in crate::consent_log) size: u64,
     pub(in crate::consent_log) root: Hash,
     pub(in crate::consent_log) note: String,
+}
+
+/// What the tables say that follows from acts.
+#[derive(Default)]
+pub(in crate::consent_log) struct Marks {
+    /// Leaves at that moment.
+    pub(in crate::consent_log) len: u64,
+    /// Restricted records, if they are in the log, and the act.
+    pub(in crate::consent_log) restricted: Vec<(Option<u64>, u64)>,
+    /// Acts that are said to have erased what is not in the log.
+    pub(in crate::consent_log) stray: Vec<u64>,
 }
 
 /// What a leaf commits to.
@@ -74,7 +91,8 @@ impl View {
         let conn = Connection::open_with_flags(&file, flags).map_err(failed(&file))?;
         conn.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(failed(&file))?;
         schema::check(&conn, &file)?;
-        Ok(Self { conn, file })
+        let format = schema::format(&conn).map_err(failed(&file))?;
+        Ok(Self { conn, file, format })
     }
 
     pub(in crate::consent_log) fn file(&self) -> &Path {
@@ -95,14 +113,20 @@ impl View {
 
     /// The leaves of a range of indices, in order.
     pub(in crate::consent_log) fn page(&self, range: Range<u64>, bounds: &Bounds) -> Result<Vec<Row>, LogError> {
-        let sql = "
-            SELECT l.idx, l.kind, l.event_id, l.commitment, l.time, p.site, p.subject, p.salt, p.record, p.expires
-            FROM leaf l LEFT JOIN payload p USING (event_id)
+        // Older tables know of no acts.
+        let (acts, marks) = match self.format {
+            ..3 => ("NULL, NULL", ""),
+            _ => ("e.act, r.act", "LEFT JOIN erased e USING (event_id) LEFT JOIN restricted r USING (event_id)"),
+        };
+        let sql = format!(
+            "SELECT l.idx, l.kind, l.event_id, l.commitment, l.time, p.site, p.subject, p.salt, p.record, p.expires, {acts}
+            FROM leaf l LEFT JOIN payload p USING (event_id) {marks}
             WHERE l.idx >= ?1 AND l.idx < ?2
                 AND (?3 IS NULL OR l.time >= ?3) AND (?4 IS NULL OR l.time < ?4) AND (?5 IS NULL OR p.site = ?5)
-            ORDER BY l.idx";
+            ORDER BY l.idx"
+        );
         let read = || -> rusqlite::Result<Vec<Row>> {
-            let mut statement = self.conn.prepare_cached(sql)?;
+            let mut statement = self.conn.prepare_cached(&sql)?;
             let narrowed = params![range.start as i64, range.end as i64, bounds.from_ms, bounds.to_ms, bounds.site];
             statement.query_map(narrowed, row)?.collect()
         };
@@ -149,7 +173,7 @@ impl View {
 
     fn some_checkpoints(&self, which: &str, after: u64, rows_max: usize) -> Result<Vec<CheckpointRow>, LogError> {
         let read = || -> rusqlite::Result<Vec<CheckpointRow>> {
-            if schema::format(&self.conn)? < 2 {
+            if self.format < 2 && schema::format(&self.conn)? < 2 {
                 // Written by an older version; the next start of the gate signs what is there.
                 return Ok(Vec::new());
             }
@@ -179,6 +203,32 @@ impl View {
                 Ok(Named { kind: row.get(0)?, address: Hash(row.get(1)?), revision, html: row.get(3)? })
             };
             statement.query_map([index as i64], row)?.collect()
+        };
+        read().map_err(failed(&self.file))
+    }
+
+    /// What the tables say that follows from acts, all of it at one moment.
+    pub(in crate::consent_log) fn marks(&self) -> Result<Marks, LogError> {
+        if self.format < 3 {
+            return Ok(Marks::default());
+        }
+        let sql = "
+            SELECT 0, max(idx) + 1, 0 FROM leaf
+            UNION ALL SELECT 1, l.idx, r.act FROM restricted r LEFT JOIN leaf l USING (event_id)
+            UNION ALL SELECT 2, NULL, e.act FROM erased e WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.event_id = e.event_id)";
+        let read = || -> rusqlite::Result<Marks> {
+            let mut marks = Marks::default();
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (index, act) = (row.get::<_, Option<i64>>(1)?.map(|index| index as u64), row.get::<_, i64>(2)? as u64);
+                match row.get::<_, i64>(0)? {
+                    0 => marks.len = index.unwrap_or(0),
+                    1 => marks.restricted.push((index, act)),
+                    _ => marks.stray.push(act),
+                }
+            }
+            Ok(marks)
         };
         read().map_err(failed(&self.file))
     }
@@ -224,5 +274,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         commitment: Hash(row.get(3)?),
         time_ms: row.get(4)?,
         payload,
+        erased: row.get::<_, Option<i64>>(10)?.map(|act| act as u64),
+        restricted: row.get::<_, Option<i64>>(11)?.map(|act| act as u64),
     })
 }

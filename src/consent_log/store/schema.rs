@@ -11,7 +11,7 @@ use crate::consent_log::LogError;
 const APPLICATION_ID: i64 = 0x434e_534e;
 
 /// The format of the tables below.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// `leaf` has no personal data and is never changed. What erasure and retention delete is `payload`.
 const TABLES: &str = "
@@ -57,6 +57,31 @@ const CHECKPOINTS: &str = "
     ) STRICT;
 ";
 
+/// What format 3 added. `erased` and `restricted` follow from the acts in the log and name the act by its index;
+/// `impression` counts how often notices were shown, and nobody whom. Retention finds records by when they ran out.
+const ACTS: &str = "
+    CREATE TABLE erased (
+        event_id BLOB PRIMARY KEY CHECK (length(event_id) = 16),
+        act      INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE restricted (
+        event_id BLOB PRIMARY KEY CHECK (length(event_id) = 16),
+        act      INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE impression (
+        day    TEXT NOT NULL, -- 2026-05-31, in UTC
+        site   TEXT NOT NULL,
+        regime TEXT NOT NULL,
+        notice BLOB NOT NULL CHECK (length(notice) = 32), -- its layer and language stand in the notice
+        count  INTEGER NOT NULL CHECK (count > 0),
+        PRIMARY KEY (day, site, regime, notice)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX payload_expires ON payload (expires) WHERE expires IS NOT NULL;
+";
+
+/// What each format added to the one before, from format 2 on.
+const STEPS: [(i64, &str); 2] = [(2, CHECKPOINTS), (3, ACTS)];
+
 /// Makes the tables in an empty file; brings an older consent log up to date; refuses everything else.
 pub(super) fn prepare(conn: &mut Connection, file: &Path) -> Result<(), LogError> {
     if tables(conn).map_err(|e| foreign_or_failed(file, e))? == 0 {
@@ -91,18 +116,19 @@ fn tables(conn: &Connection) -> rusqlite::Result<i64> {
 fn create(conn: &mut Connection) -> rusqlite::Result<()> {
     let tx = conn.transaction()?;
     tx.execute_batch(TABLES)?;
-    tx.execute_batch(CHECKPOINTS)?;
+    STEPS.iter().try_for_each(|(_, step)| tx.execute_batch(step))?;
     tx.execute("INSERT INTO meta (key, value) VALUES ('format', ?1)", [FORMAT])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.commit()
 }
 
 fn upgrade(conn: &mut Connection) -> rusqlite::Result<()> {
-    if format(conn)? == FORMAT {
+    let found = format(conn)?;
+    if found == FORMAT {
         return Ok(());
     }
     let tx = conn.transaction()?;
-    tx.execute_batch(CHECKPOINTS)?;
+    STEPS.iter().filter(|(format, _)| *format > found).try_for_each(|(_, step)| tx.execute_batch(step))?;
     tx.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
     tx.commit()
 }

@@ -82,6 +82,10 @@ impl Store {
         Ok(Self { conn, tree })
     }
 
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
     /// The tree over the leaves that are in.
     pub(in crate::consent_log) fn tree(&self) -> &Frontier {
         &self.tree
@@ -95,14 +99,22 @@ impl Store {
         entries: &[&Entry],
         sign: impl FnOnce(&Frontier) -> String,
     ) -> Result<(Vec<Outcome>, Option<String>), CommitError> {
+        self.commit_with(sign, |tx, tree| entries.iter().map(|entry| place(tx, entry, tree)).collect())
+    }
+
+    /// What `write` puts in, and the checkpoint over the tree with it, in one transaction, flushed.
+    pub(super) fn commit_with<T>(
+        &mut self,
+        sign: impl FnOnce(&Frontier) -> String,
+        write: impl FnOnce(&Connection, &mut Frontier) -> rusqlite::Result<T>,
+    ) -> Result<(T, Option<String>), CommitError> {
         let begun = self.conn.transaction_with_behavior(TransactionBehavior::Immediate);
         let tx = begun.map_err(|e| match e.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy) => CommitError::Busy,
             _ => CommitError::Failed(e.into()),
         })?;
         let mut tree = self.tree.clone();
-        let placed: rusqlite::Result<Vec<Outcome>> = entries.iter().map(|entry| place(&tx, entry, &mut tree)).collect();
-        let outcomes = placed.map_err(failure)?;
+        let written = write(&tx, &mut tree).map_err(failure)?;
         let unsigned = newest_size(&tx).map_err(failure)? < tree.size();
         let signed = unsigned.then(|| sign(&tree));
         if let Some(note) = &signed {
@@ -112,7 +124,7 @@ impl Store {
         tx.commit().map_err(failure)?;
         // A crash from here on leaves the batch, not acknowledged: more is in the log than was promised.
         self.tree = tree;
-        Ok((outcomes, signed))
+        Ok((written, signed))
     }
 
     /// Brings the write-ahead log into the database once it is long. Never waits for readers.
@@ -199,7 +211,12 @@ fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<i64> {
     conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(1))
 }
 
-fn place(tx: &Connection, entry: &Entry, grown: &mut Frontier) -> rusqlite::Result<Outcome> {
+/// Likewise; whether somebody was in the way.
+pub(super) fn checkpoint_busy(conn: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))
+}
+
+pub(super) fn place(tx: &Connection, entry: &Entry, grown: &mut Frontier) -> rusqlite::Result<Outcome> {
     if let Some(outcome) = already(tx, entry)? {
         return Ok(outcome);
     }
@@ -216,7 +233,8 @@ fn already(tx: &Connection, entry: &Entry) -> rusqlite::Result<Option<Outcome>> 
     match &entry.content {
         Content::Notice { address, .. } => at(tx, "SELECT first_idx FROM notice WHERE sha256 = ?1", address),
         Content::Policy { address, .. } => at(tx, "SELECT first_idx FROM policy_revision WHERE sha256 = ?1", address),
-        Content::Decision { notice, policy } => {
+        Content::Act => same_id(tx, entry),
+        Content::Decision { notice, policy, .. } => {
             if at(tx, "SELECT first_idx FROM notice WHERE sha256 = ?1", notice)?.is_none() {
                 return Ok(Some(Outcome::Refused(Refusal::Notice(*notice))));
             }
@@ -258,7 +276,7 @@ fn insert(tx: &Connection, entry: &Entry, index: i64) -> rusqlite::Result<()> {
             entry.expires.map(jiff::Timestamp::as_millisecond)
         ])?;
     match &entry.content {
-        Content::Decision { .. } => {}
+        Content::Decision { .. } | Content::Act => {}
         Content::Notice { address, html } => {
             tx.execute("INSERT INTO notice (sha256, html, first_idx) VALUES (?1, ?2, ?3)", params![address.0, html, index])?;
         }

@@ -5,15 +5,19 @@
 //! and each published tile. That all checkpoints are roots of beginnings of one tree is what consistency
 //! proofs would show.
 
+mod acts;
 mod tiles;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use self::tiles::TileCheck;
+use self::{
+    acts::{Acts, Unlike},
+    tiles::TileCheck,
+};
 use super::{
-    Damage, LogError, Reader,
+    Act, Damage, LogError, Reader,
     key::{self, is_signed},
     leaf::LeafKind,
     reader::Leaf,
@@ -34,8 +38,12 @@ const FINDINGS_MAX: usize = 50;
 pub struct Verified {
     /// Leaves in the log.
     pub leaves: u64,
-    /// Consent records among them.
+    /// Consent records among them, those not counted that are erased.
     pub records: u64,
+    /// Consent records that were erased, each named by an act.
+    pub erased: u64,
+    /// Acts of an operator among them.
+    pub acts: u64,
     /// Signed checkpoints.
     pub checkpoints: u64,
     /// Published tiles and bundles of entries.
@@ -78,6 +86,7 @@ struct Walk<'r> {
     held: Option<Checkpoint>,
     published: Option<Checkpoint>,
     tiles: TileCheck,
+    acts: Acts,
     notices: BTreeMap<Hash, u64>,
     policies: BTreeMap<Hash, u64>,
     /// Notices and policies beside the log, and those that a leaf stands for.
@@ -105,6 +114,7 @@ impl Reader {
             held: None,
             published: None,
             tiles: TileCheck::default(),
+            acts: Acts::default(),
             notices: BTreeMap::new(),
             policies: BTreeMap::new(),
             names,
@@ -122,6 +132,9 @@ impl Reader {
             walk.page(start, next);
             start = next;
             progress(start, len);
+        }
+        if start == len {
+            walk.acts_behind(len)?;
         }
         walk.finish(start == len)
     }
@@ -257,6 +270,9 @@ impl Walk<'_> {
     fn row(&mut self, row: Row) {
         let (index, commitment) = (row.index, row.commitment);
         let (id, time_ms) = (row.id, row.time_ms);
+        if row.payload.is_some() && row.erased.is_some() {
+            self.found(index, "it is marked as erased, and its record is there");
+        }
         match self.reader.read(row) {
             Err(LogError::Damaged { what, .. }) => self.found(index, what.to_string()),
             Err(error) => self.found(index, crate::wire::Causes(&error).to_string()),
@@ -264,15 +280,27 @@ impl Walk<'_> {
                 if leaf.commitment != recomputed {
                     self.found(index, Damage::Commitment.to_string());
                 }
-                match leaf.kind {
-                    LeafKind::Decision => self.decision(&leaf),
-                    LeafKind::Notice | LeafKind::Policy => {
+                match (leaf.kind, leaf.erased.filter(|_| leaf.record.is_none())) {
+                    (LeafKind::Decision, Some(act)) => {
+                        self.result.erased += 1;
+                        // All that is left to hold the column to: a record's id carries its time (RFC 9562).
+                        if time_of(id).is_some_and(|time| time != time_ms) {
+                            self.found(index, Damage::Columns.to_string());
+                        }
+                        self.acts.missing(index, act);
+                    }
+                    (LeafKind::Decision, None) => self.decision(&leaf),
+                    (LeafKind::Notice | LeafKind::Policy | LeafKind::Act, _) => {
+                        self.acts.other(index);
                         let value = self.reader.value(&leaf).unwrap_or_default();
                         let time = jiff::Timestamp::from_millisecond(time_ms).map(stamp).unwrap_or_default();
                         if value["id"] != id.to_string() || value["t"] != time {
                             self.found(index, Damage::Columns.to_string());
                         }
-                        self.named(&leaf, &value);
+                        match leaf.kind {
+                            LeafKind::Act => self.act(&leaf),
+                            _ => self.named(&leaf, &value),
+                        }
                     }
                 }
             }
@@ -301,6 +329,60 @@ impl Walk<'_> {
                 Err(error) => self.found(leaf.index, crate::wire::Causes(&error).to_string()),
             },
         }
+    }
+
+    fn act(&mut self, leaf: &Leaf) {
+        self.result.acts += 1;
+        self.behind(leaf);
+    }
+
+    /// What an act says of the records before it.
+    fn behind(&mut self, leaf: &Leaf) {
+        let act = match Act::parse(leaf.bytes.as_bytes()) {
+            Ok(act) => act,
+            Err(fault) => return self.found(leaf.index, Damage::from(fault).to_string()),
+        };
+        for unlike in self.acts.act(leaf.index, &act) {
+            match unlike {
+                Unlike::Finding(index, what) => self.found(index, what),
+                Unlike::Recheck(index) => self.recheck(index, leaf.index),
+            }
+        }
+    }
+
+    /// An act says that a record was erased which the walk has passed and not met as such: it may be so by now.
+    fn recheck(&mut self, index: u64, act: u64) {
+        let row = self.reader.view.page(index..index + 1, &Bounds::default()).ok().and_then(|mut rows| rows.pop());
+        match row {
+            Some(row) if row.payload.is_some() => {
+                self.found(index, format!("the act at index {act} says that it was erased, and its record is there"));
+            }
+            Some(row) if row.erased != Some(act) => {
+                self.found(index, format!("the act at index {act} erased it, and the tables do not say so"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Acts that came while the walk was under way may have changed what it has passed; then what the tables say.
+    fn acts_behind(&mut self, end: u64) -> Result<(), LogError> {
+        let marks = self.reader.view.marks()?;
+        let mut start = end;
+        while start < marks.len {
+            let next = (start + PAGE).min(marks.len);
+            for row in self.reader.view.page(start..next, &Bounds::default())? {
+                match self.reader.read(row) {
+                    Ok((leaf, _)) if leaf.kind == LeafKind::Act => self.behind(&leaf),
+                    // The next check is about these.
+                    _ => {}
+                }
+            }
+            start = next;
+        }
+        for (index, what) in std::mem::take(&mut self.acts).finish(&marks) {
+            self.found(index, what);
+        }
+        Ok(())
     }
 
     fn named(&mut self, leaf: &Leaf, value: &Value) {
@@ -410,6 +492,12 @@ impl Walk<'_> {
         self.result.findings.sort_by_key(|finding| finding.index);
         Ok(self.result)
     }
+}
+
+/// The milliseconds since 1970 in a version 7 UUID.
+fn time_of(id: uuid::Uuid) -> Option<i64> {
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    Some(i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000))
 }
 
 #[cfg(test)]

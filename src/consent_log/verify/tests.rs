@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     consent_log::{
-        ConsentLog, KEY_FILE, Options, Record, Synchronous,
+        ConsentLog, KEY_FILE, Options, Order, Record, Synchronous, What, Whose, Why,
         canonical::canonical,
         commitment, record_id,
         tests::{folder, ready, record, small, sql},
@@ -45,6 +45,81 @@ async fn decide(log: &ConsentLog, decisions: u64) {
         prev = Some(own.id);
         log.append(own).await.expect("a decision");
     }
+}
+
+/// A log of three visitors' decisions, of which one was erased, one is restricted, and one was read.
+async fn acted() -> TempDir {
+    let dir = folder();
+    let log = ready(dir.path(), small()).await;
+    decide(&log, 5).await;
+    let whose = |number| Whose::Subject(SubjectId([number; 16]).encode());
+    let why = Why { reason: "request".to_owned(), reference: None };
+    for what in [
+        What::Erase { whose: whose(0), why: why.clone(), restricted: false },
+        What::Restrict { whose: whose(1), why },
+        What::Read { command: "find".to_owned(), rows: Some(1) },
+    ] {
+        log.carry_out(Order { operator: "anna".to_owned(), what, dry_run: false }).await.expect("done");
+    }
+    log.close().await;
+    dir
+}
+
+/// Changes an act's bytes together with its leaf, as somebody with the database would.
+fn forged(dir: &Path, index: u64, from: &str, to: &str) -> Vec<Finding> {
+    rewrite(dir, index, |value| {
+        let text = value.to_string().replace(from, to);
+        *value = serde_json::from_str(&text).expect("JSON");
+    });
+    findings(dir)
+}
+
+#[tokio::test]
+async fn what_is_missing_without_an_act_is_named_and_so_is_an_act_that_lies() {
+    let tamper = async |sql_text: &str| {
+        let dir = acted().await;
+        sql(dir.path()).execute_batch(sql_text).expect("sabotage");
+        findings(dir.path())
+    };
+    let at = |found: &[Finding], index: u64, what: &str| {
+        assert!(found.iter().any(|finding| finding.index == index && finding.what.contains(what)), "{index} {what}: {found:#?}");
+        assert_eq!(found[0].index, index, "the first bad one is named first: {found:#?}");
+    };
+    // 0 policy, 1 notice, 2 and 3 erased, 4 and 5 restricted, 6 a third visitor's; 7 erase, 8 restrict, 9 read.
+    let verified = verify(acted().await.path()).expect("readable");
+    assert_eq!((verified.findings.len(), verified.leaves, verified.records, verified.erased, verified.acts), (0, 10, 3, 2, 3));
+
+    let of = |index: u64| format!("(SELECT event_id FROM leaf WHERE idx = {index})");
+    let delete = format!("DELETE FROM payload WHERE event_id = {}", of(6));
+    at(&tamper(&delete).await, 6, "its record is missing");
+    let marked = format!("{delete}; INSERT INTO erased (event_id, act) VALUES ({}, 7)", of(6));
+    at(&tamper(&marked).await, 6, "no act behind it says that it was erased");
+    at(&tamper(&marked.replace(", 7)", ", 9)")).await, 6, "no act behind it says");
+    at(&tamper(&format!("DELETE FROM erased WHERE event_id = {}", of(3))).await, 3, "its record is missing");
+    at(&tamper(&format!("UPDATE erased SET act = 8 WHERE event_id = {}", of(3))).await, 3, "the tables do not say so");
+    at(&tamper("INSERT INTO erased (event_id, act) VALUES (zeroblob(16), 7)").await, 7, "not in the log");
+    at(&tamper(&format!("INSERT INTO erased (event_id, act) VALUES ({}, 7)", of(6))).await, 6, "its record is there");
+    at(&tamper(&format!("DELETE FROM restricted WHERE event_id = {}", of(5))).await, 5, "the tables do not say so");
+    at(&tamper(&format!("INSERT INTO restricted (event_id, act) VALUES ({}, 8)", of(6))).await, 6, "no act says so");
+    at(&tamper("INSERT INTO restricted (event_id, act) VALUES (zeroblob(16), 8)").await, 8, "not in the log");
+    // An act that is deleted like a record.
+    at(&tamper(&format!("DELETE FROM payload WHERE event_id = {}", of(7))).await, 2, "no act behind it says");
+
+    for (from, to, index, what) in [
+        ("2-3", "2-2", 7, "cannot be read"),
+        ("\"2-3\"", "\"3-4\"", 2, "no act behind it says"),
+        ("2-3", "8-9", 2, "no act behind it says"),
+        ("2-3", "0-1", 2, "no act behind it says"),
+        ("\"act\":\"erase\"", "\"act\":\"restrict\"", 2, "no act behind it says"),
+    ] {
+        let dir = acted().await;
+        let found = forged(dir.path(), 7, from, to);
+        assert!(found.iter().any(|finding| finding.index == index && finding.what.contains(what)), "{from} {to}: {found:#?}");
+        assert!(found.iter().any(|finding| finding.what.contains("another root")), "{from} {to}: {found:#?}");
+    }
+    let dir = acted().await;
+    let found = forged(dir.path(), 7, "\"2-3\"", "\"2-9\"");
+    assert!(found.iter().any(|finding| finding.index == 7), "{found:#?}");
 }
 
 fn verify(dir: &Path) -> Result<Verified, LogError> {
@@ -134,12 +209,12 @@ fn changed(value: &Sql) -> Vec<Sql> {
 
 #[tokio::test]
 async fn every_byte_of_every_table_counts() {
-    let dir = written(2).await;
+    let dir = acted().await;
     assert_eq!(findings(dir.path()), []);
     let conn = sql(dir.path());
     conn.pragma_update(None, "foreign_keys", false).expect("a setting");
     let (mut tried, mut refused) = (0, 0);
-    for table in ["leaf", "payload", "notice", "policy_revision", "checkpoint"] {
+    for table in ["leaf", "payload", "notice", "policy_revision", "checkpoint", "erased", "restricted"] {
         for (row, column, value) in values(&conn, table) {
             let update = format!("UPDATE {table} SET {column} = ?1 WHERE rowid = ?2");
             for other in changed(&value) {
@@ -269,7 +344,7 @@ async fn dropped_reordered_and_cut_leaves_are_seen() {
 async fn a_log_without_a_tree_gets_one_when_it_is_opened() {
     let dir = written(3).await;
     sql(dir.path())
-        .execute_batch("DROP TABLE checkpoint; UPDATE meta SET value = 1 WHERE key = 'format'")
+        .execute_batch("DROP TABLE checkpoint; DROP TABLE erased; DROP TABLE restricted; DROP TABLE impression; DROP INDEX payload_expires; UPDATE meta SET value = 1 WHERE key = 'format'")
         .expect("as it was before");
     fs::remove_dir_all(dir.path().join(TILES)).expect("as it was before");
     fs::remove_file(dir.path().join(KEY_FILE)).expect("as it was before");
