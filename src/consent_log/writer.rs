@@ -116,6 +116,8 @@ pub(super) struct Shared {
     leaves: AtomicU64,
     /// Set once, by the first write that fails.
     poisoned: OnceLock<Arc<StoreError>>,
+    /// Turns true with `poisoned`.
+    failed: watch::Sender<bool>,
     /// The newest signed note.
     checkpoint: Mutex<Option<Arc<str>>>,
     /// Records that were erased: a cookie that names one says nothing.
@@ -149,7 +151,16 @@ impl ConsentLog {
         let erased = ArcSwap::from_pointee(erased.into_iter().chain(lines.into_iter().flat_map(|line| line.ids)).collect());
         let checkpoint = Mutex::new(reader.newest_checkpoint()?.map(|newest| newest.note.into()));
         let leaves = AtomicU64::new(store.tree().size());
-        let shared = Shared { dir: dir.to_owned(), file, options, leaves, poisoned: OnceLock::new(), checkpoint, erased };
+        let shared = Shared {
+            dir: dir.to_owned(),
+            file,
+            options,
+            leaves,
+            poisoned: OnceLock::new(),
+            failed: watch::Sender::new(false),
+            checkpoint,
+            erased,
+        };
         let shared = Arc::new(shared);
         let publisher = Publisher::start(dir)?;
         let control = Listener::start(dir, queue.downgrade())?;
@@ -223,7 +234,11 @@ impl ConsentLog {
     /// Whether decisions can be recorded now.
     pub fn health(&self) -> Health {
         if let Some(first) = self.shared.poisoned.get() {
-            return Health::Poisoned { first: first.to_string() };
+            return match self.shared.room_to_start() {
+                // A new process would find the disk as full.
+                Err(free_bytes) => Health::LowDisk { free_bytes, reserve_bytes: self.shared.options.reserve_bytes },
+                Ok(()) => Health::Poisoned { first: first.to_string() },
+            };
         }
         if self.queue.is_closed() {
             return Health::Closed;
@@ -337,7 +352,9 @@ impl Shared {
 
     pub(super) fn poison(&self, error: StoreError) -> Arc<StoreError> {
         tracing::error!(file = %self.file.display(), %error, "the consent log stopped: a write failed");
-        Arc::clone(self.poisoned.get_or_init(|| Arc::new(error)))
+        let first = Arc::clone(self.poisoned.get_or_init(|| Arc::new(error)));
+        self.failed.send_replace(true);
+        first
     }
 }
 
