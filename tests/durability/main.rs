@@ -10,4 +10,7 @@ mod client;
 mod failing;
 mod gate;
 mod killed;
+mod mount;
+mod power;
+mod shim;
 mod traced;

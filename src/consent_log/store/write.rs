@@ -184,7 +184,7 @@ fn create_private(file: &PathBuf) -> std::io::Result<()> {
 }
 
 fn configure(conn: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
-    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode = write_ahead(conn)?;
     if mode != "wal" {
         // Network file systems without shared memory end up here.
         return Err(rusqlite::Error::InvalidParameterName(format!("journal_mode=WAL (the file system gives `{mode}`)")));
@@ -202,6 +202,16 @@ fn configure(conn: &Connection, synchronous: Synchronous) -> rusqlite::Result<()
     // After a failed write nothing more may be written, the checkpoint on close included.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(())
+}
+
+/// Asks for a write-ahead log and returns what there is. The answer comes before the change is written, so that
+/// the statement has to be run to its end to learn of a failure.
+fn write_ahead(conn: &Connection) -> rusqlite::Result<String> {
+    let mut statement = conn.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mode = rows.next()?.map_or_else(|| Ok(String::new()), |row| row.get(0))?;
+    while rows.next()?.is_some() {}
+    Ok(mode)
 }
 
 /// How many pages the write-ahead log has. A reader or another checkpoint in the way is no failure:
