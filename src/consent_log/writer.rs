@@ -39,9 +39,9 @@ use super::{
 
 /// The consent log, open for writing. Dropping it lets the writer finish what is queued.
 pub struct ConsentLog {
-    queue: mpsc::Sender<Message>,
-    stopped: watch::Receiver<()>,
-    shared: Arc<Shared>,
+    pub(super) queue: mpsc::Sender<Message>,
+    pub(super) stopped: watch::Receiver<()>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Bounds of the log.
@@ -111,13 +111,13 @@ pub(super) struct Work {
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) file: PathBuf,
-    options: Options,
+    pub(super) options: Options,
     /// As of the newest commit.
     leaves: AtomicU64,
     /// Set once, by the first write that fails.
-    poisoned: OnceLock<Arc<StoreError>>,
+    pub(super) poisoned: OnceLock<Arc<StoreError>>,
     /// Turns true with `poisoned`.
-    failed: watch::Sender<bool>,
+    pub(super) failed: watch::Sender<bool>,
     /// The newest signed note.
     checkpoint: Mutex<Option<Arc<str>>>,
     /// Records that were erased: a cookie that names one says nothing.
@@ -127,8 +127,8 @@ pub(super) struct Shared {
 // === impl ConsentLog ===
 
 impl ConsentLog {
-    /// Opens or makes the log in a data folder and takes the folder for this process.
-    pub fn open(dir: &Path, options: Options) -> Result<Self, LogError> {
+    /// [`ConsentLog::open`], on a disk with room.
+    pub(super) fn begin(dir: &Path, options: Options) -> Result<Self, LogError> {
         let lock = folder::acquire(dir)?;
         let mut store = Store::open(dir, options.synchronous)?;
         let keys = key::open(dir)?;
@@ -151,17 +151,7 @@ impl ConsentLog {
         let erased = ArcSwap::from_pointee(erased.into_iter().chain(lines.into_iter().flat_map(|line| line.ids)).collect());
         let checkpoint = Mutex::new(reader.newest_checkpoint()?.map(|newest| newest.note.into()));
         let leaves = AtomicU64::new(store.tree().size());
-        let shared = Shared {
-            dir: dir.to_owned(),
-            file,
-            options,
-            leaves,
-            poisoned: OnceLock::new(),
-            failed: watch::Sender::new(false),
-            checkpoint,
-            erased,
-        };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared { leaves, checkpoint, erased, ..Shared::new(dir, options) });
         let publisher = Publisher::start(dir)?;
         let control = Listener::start(dir, queue.downgrade())?;
         let writer = Writer {
@@ -234,11 +224,7 @@ impl ConsentLog {
     /// Whether decisions can be recorded now.
     pub fn health(&self) -> Health {
         if let Some(first) = self.shared.poisoned.get() {
-            return match self.shared.room_to_start() {
-                // A new process would find the disk as full.
-                Err(free_bytes) => Health::LowDisk { free_bytes, reserve_bytes: self.shared.options.reserve_bytes },
-                Ok(()) => Health::Poisoned { first: first.to_string() },
-            };
+            return self.shared.no_room().unwrap_or_else(|| Health::Poisoned { first: first.to_string() });
         }
         if self.queue.is_closed() {
             return Health::Closed;
@@ -317,6 +303,19 @@ impl Recorded {
 // === impl Shared ===
 
 impl Shared {
+    pub(super) fn new(dir: &Path, options: Options) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            file: dir.join(store::FILE),
+            options,
+            leaves: AtomicU64::default(),
+            poisoned: OnceLock::new(),
+            failed: watch::Sender::new(false),
+            checkpoint: Mutex::default(),
+            erased: ArcSwap::default(),
+        }
+    }
+
     fn checkpoint(&self) -> Option<Arc<str>> {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -346,7 +345,7 @@ impl Shared {
         self.erased.store(Arc::new(erased));
     }
 
-    fn stopped(&self, first: &Arc<StoreError>) -> LogError {
+    pub(super) fn stopped(&self, first: &Arc<StoreError>) -> LogError {
         LogError::Poisoned { file: self.file.clone(), first: Arc::clone(first) }
     }
 

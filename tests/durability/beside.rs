@@ -9,9 +9,11 @@ use std::{
     thread,
 };
 
+use serde_json::Value;
+
 use crate::{
-    ending::{cookie, id},
-    gate::{CONSENTRY, Gate, Start, assert_whole, command, data_folder, site},
+    ending::id,
+    gate::{CONSENTRY, Gate, Start, assert_whole, command, data_folder, exported, site},
     killed::{decide_until, wait_for},
 };
 
@@ -43,12 +45,10 @@ fn every_command_works_while_the_gate_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let (data, upstream) = (data_folder(&folder), site());
     let gate = Gate::start(Command::new("env"), &data, upstream);
-    let granted = gate.choose("accept_all", "");
-    let (record, _cookie) = (id(&granted), cookie(&granted));
+    let record = id(&gate.choose("accept_all", ""));
     let (done, acks) = (AtomicBool::new(false), Mutex::new(vec![record.clone()]));
-    let notice =
-        command(&["notice", "list"], &data).1.lines().nth(1).and_then(|line| line.split_whitespace().next().map(str::to_owned));
-    let notice = notice.expect("a notice");
+    let leaf = exported(&data).lines().find(|line| line.contains("consent-notice-leaf/1")).map(serde_json::from_str::<Value>);
+    let notice = leaf.expect("a notice").expect("a line")["notice"].as_str().expect("its address").to_owned();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| decide_until(&done, gate.address, &acks));

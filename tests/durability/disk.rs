@@ -36,26 +36,41 @@ fn a_disk_that_fills_up_is_met_by_the_reserve() {
     let granted = gate.choose("accept_all", "");
     let mut acks = vec![id(&granted)];
 
-    // Below the reserve, and then to the last byte.
-    for leave in [1 << 20, 0] {
+    // To the last byte, and then only below the reserve.
+    for leave in [0, 1 << 20] {
         fill(&disk, leave);
         let grant = gate.choose("accept_all", "");
         assert!(grant.status == 503 && grant.cookies().count() == 0, "{} {}", grant.status, grant.head);
-        assert_not_recorded_and_acting(&gate.choose("reject_all", ""));
-        assert_not_recorded_and_acting(&gate.choose("withdraw", &cookie(&granted)));
-        assert_eq!(gate.told("/healthz").0, 200, "a new process would find the disk as full");
-        let (status, ready) = gate.told("/readyz");
-        assert!(status == 503 && ready.contains("short of disk"), "{status} {ready}");
+        assert_full_and_refusing(&gate, &cookie(&granted));
         assert!(gate.said().contains("nothing is recorded below 2 MiB. Free some room"), "{}", gate.said());
         assert_whole(&data, &acks);
-        // A start finds it as full, and holds tags and takes refusals like the one before.
-        assert_eq!(gate.stop(), Some(0), "{}", gate.said());
+        if leave == 0 {
+            // What is in the write-ahead log finds no room in the database at the next start.
+            gate.kill();
+        } else {
+            assert_eq!(gate.stop(), Some(0), "{}", gate.said());
+        }
         gate = start().ready();
-        assert_not_recorded_and_acting(&gate.choose("withdraw", &cookie(&granted)));
+        assert_eq!(gate.choose("accept_all", "").status, 503);
+        assert_full_and_refusing(&gate, &cookie(&granted));
         empty(&disk);
+        if leave == 0 {
+            assert_eq!(gate.ended(), Some(1), "there is room to begin anew: {}", gate.said());
+            gate = start().ready();
+        }
         acks.push(id(&gate.choose("accept_all", "")));
     }
     assert_whole(&data, &acks);
+}
+
+/// Nobody is to start it again: a new process would find the disk as full. Refusals act.
+#[track_caller]
+fn assert_full_and_refusing(gate: &Gate, cookie: &str) {
+    assert_not_recorded_and_acting(&gate.choose("reject_all", ""));
+    assert_not_recorded_and_acting(&gate.choose("withdraw", cookie));
+    assert_eq!(gate.told("/healthz").0, 200);
+    let (status, ready) = gate.told("/readyz");
+    assert!(status == 503 && ready.contains("short of disk"), "{status} {ready}");
 }
 
 /// Without a reserve a write does fail. That is no reason to end: not before there is room again.
@@ -86,9 +101,7 @@ fn a_write_that_finds_no_room_ends_nothing_until_there_is_room() {
     assert!(failed, "the disk never fills up");
     for _ in 0..20 {
         assert_eq!(gate.choose("accept_all", "").status, 503, "no grant after the first that failed");
-        assert_not_recorded_and_acting(&gate.choose("withdraw", &cookie(&granted)));
-        assert_eq!(gate.told("/healthz").0, 200, "a new process would find the disk as full");
-        assert_eq!(gate.told("/readyz").0, 503);
+        assert_full_and_refusing(&gate, &cookie(&granted));
     }
     assert!(gate.process.try_wait().expect("a child").is_none(), "a full disk ends nothing: {}", gate.said());
     empty(&disk);
