@@ -29,6 +29,8 @@ pub(crate) enum Role {
     AppendForEver,
     /// Likewise, flushing nothing.
     AppendForEverUnflushed,
+    /// Many writers at a time append small decisions until it is killed.
+    AppendTogether,
     /// Like `Append`, but lifts its limit on file sizes after the first failure.
     AppendAndLift,
     /// Answers HTTP: each request is one decision.
@@ -41,6 +43,9 @@ const COUNT: &str = "DURABILITY_COUNT";
 
 /// How many large decisions an appending child makes when nothing fails.
 pub(crate) const DECISIONS: usize = 24;
+
+/// How many append together.
+const WRITERS: usize = 64;
 
 /// Made in the folder around the data folder after the first acknowledgement.
 pub(crate) const ARMED: &str = "armed";
@@ -69,6 +74,7 @@ pub(crate) fn command(role: Role, dir: &Path) -> (PathBuf, Vec<String>, Vec<(&'s
         Role::Append => "append",
         Role::AppendSmall(_) | Role::AppendForEver => "append-small",
         Role::AppendForEverUnflushed => "append-unflushed",
+        Role::AppendTogether => "append-together",
         Role::AppendAndLift => "lift",
         Role::Serve(Synchronous::Full) => "serve",
         Role::Serve(Synchronous::Off) => "serve-unflushed",
@@ -114,6 +120,7 @@ fn as_a_child() {
             "append-small" => append(&dir, Synchronous::Full, count, Size::Small, || {}).await,
             "append-unflushed" => append(&dir, Synchronous::Off, count, Size::Small, || {}).await,
             "lift" => append(&dir, Synchronous::Full, count, Size::Large, lift).await,
+            "append-together" => append_together(&dir).await,
             "serve" => serve(&dir, Synchronous::Full).await,
             "serve-unflushed" => serve(&dir, Synchronous::Off).await,
             other => panic!("no such role: {other}"),
@@ -153,6 +160,20 @@ async fn append(dir: &Path, synchronous: Synchronous, decisions: usize, size: Si
         }
     }
     log.close().await;
+}
+
+/// Appends for ever, as many at a time as a busy gate does.
+async fn append_together(dir: &Path) {
+    let say = |line: String| writeln!(std::io::stdout(), "{line}").expect("standard output");
+    say(String::new());
+    let log = ConsentLog::open(dir, options(Synchronous::Full)).unwrap_or_else(|error| panic!("{error}"));
+    let writer = async |nth| loop {
+        match one(&log, nth, Size::Small).await {
+            Ok(recorded) => say(format!("ack {}", recorded.id())),
+            Err(error) => return say(format!("err {error}")),
+        }
+    };
+    futures_util::future::join_all((0..WRITERS).map(writer)).await;
 }
 
 /// What a decision brings along.

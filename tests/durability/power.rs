@@ -99,7 +99,7 @@ fn acknowledged_until_killed(data: &Path, synchronous: Synchronous, decisions: u
 }
 
 /// The ids in a log that a new process opens and closes, as a start after the cut does, and then verifies.
-fn present(data: &Path) -> Result<Vec<Uuid>, String> {
+pub(crate) fn present(data: &Path) -> Result<Vec<Uuid>, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     if !data.join(FILE).exists() {
         return Err("there is no log".to_owned());
