@@ -56,11 +56,14 @@ pub struct Options {
     /// How commits are flushed.
     #[doc(hidden)]
     pub synchronous: Synchronous,
+    /// Whether a tree is signed and published. Only the bench does without, to see what it costs.
+    #[doc(hidden)]
+    pub tree: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queue_max: 4096, batch_max: 1024, reserve_bytes: 64 << 20, synchronous: Synchronous::Full }
+        Self { queue_max: 4096, batch_max: 1024, reserve_bytes: 64 << 20, synchronous: Synchronous::Full, tree: true }
     }
 }
 
@@ -130,7 +133,7 @@ impl ConsentLog {
     /// [`ConsentLog::open`], on a disk with room.
     pub(super) fn begin(dir: &Path, options: Options) -> Result<Self, LogError> {
         let lock = folder::acquire(dir)?;
-        let mut store = Store::open(dir, options.synchronous)?;
+        let mut store = Store::open(dir, options.synchronous)?.with_tree(options.tree);
         let keys = key::open(dir)?;
         let (journal, lines) = Journal::open(dir)?;
         folder::flush(dir)?;

@@ -29,6 +29,8 @@ pub(in crate::consent_log) struct Store {
     conn: Connection,
     /// The tree over the leaves that are in: its size is the index of the next.
     tree: Frontier,
+    /// Whether it is signed.
+    signed: bool,
 }
 
 /// What became of one entry of a batch.
@@ -79,7 +81,12 @@ impl Store {
         configure(&conn, synchronous).map_err(failed(&file))?;
         checkpoint(&conn, "TRUNCATE").map_err(failed(&file))?;
         let tree = tree(&conn).map_err(failed(&file))?;
-        Ok(Self { conn, tree })
+        Ok(Self { conn, tree, signed: true })
+    }
+
+    /// Whether checkpoints over the tree are signed and kept.
+    pub(in crate::consent_log) fn with_tree(self, signed: bool) -> Self {
+        Self { signed, ..self }
     }
 
     pub(super) fn conn(&self) -> &Connection {
@@ -115,7 +122,7 @@ impl Store {
         })?;
         let mut tree = self.tree.clone();
         let written = write(&tx, &mut tree).map_err(failure)?;
-        let unsigned = newest_size(&tx).map_err(failure)? < tree.size();
+        let unsigned = self.signed && newest_size(&tx).map_err(failure)? < tree.size();
         let signed = unsigned.then(|| sign(&tree));
         if let Some(note) = &signed {
             insert_checkpoint(&tx, &tree, note).map_err(failure)?;
