@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 use self::{live::Live, reload::Reloader};
 use crate::{
     admin,
-    config::{Config, Fault},
+    config::{Config, Fault, Limits},
     consent_log::{ConsentLog, LogError, NoticeLeaf, Options, PolicyLeaf},
     policy::Sources,
     proxy::{
@@ -207,7 +207,9 @@ impl App {
         self.admin[0].local_addr()
     }
 
-    /// Runs until `stopped` resolves, then drains and closes the log.
+    /// Runs until `stopped` resolves, then drains and closes the log. Ends by itself, with an error, once the
+    /// log failed: a flush that failed is not tried again, and only the start of a new process finds out what
+    /// reached the disk. Until then tags are held and visitors can refuse.
     pub async fn run(self, stopped: impl Future<Output = ()>) -> Result<(), AppError> {
         let hangups = signal(SignalKind::hangup());
         let (stop, stopping) = watch::channel(false);
@@ -250,23 +252,33 @@ impl App {
         let reload = self.reloader.run(self.live, stopping.clone());
         let reopen = told::reopen_on_hangup(hangups, telemetry.access.clone(), stopping.clone());
         let stop = async {
-            stopped.await;
+            let failed = async {
+                let failed = log.failed().await;
+                // Visitors are served meanwhile, and whoever watches health sends new ones elsewhere.
+                tokio::time::sleep(Limits::seconds(limits.log_failed_s)).await;
+                failed
+            };
+            let failed = tokio::select! {
+                () = stopped => None,
+                failed = failed => Some(failed),
+            };
             info!("stopping: requests under way may end");
             service::stopping();
             let _ = stop.send(true);
+            failed
         };
         service::ready();
         let running = async { tokio::join!(front, renewal, admin, retention, reload, reopen, stop) };
-        tokio::select! {
-            _ = running => {}
-            () = service::watchdog() => {}
-        }
+        let failed = tokio::select! {
+            (.., failed) = running => failed,
+            () = service::watchdog() => None,
+        };
         log.close().await;
         if let Some(access) = telemetry.access {
             // A thread that ends early has nothing left to write.
             let _ = tokio::task::spawn_blocking(move || access.flush()).await;
         }
-        Ok(())
+        failed.map_or(Ok(()), |failed| Err(failed.into()))
     }
 }
 

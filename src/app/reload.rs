@@ -186,6 +186,7 @@ const FROM_NEXT_START: &[Bound] = &[
     ("[limits] drain_s", |limits| limits.drain_s),
     ("[limits] log_queue", |limits| limits.log_queue),
     ("[limits] log_reserve_bytes", |limits| limits.log_reserve_bytes),
+    ("[limits] log_failed_s", |limits| limits.log_failed_s),
     ("[limits] acme_retry_s", |limits| limits.acme_retry_s),
 ];
 

@@ -25,7 +25,11 @@ pub(super) fn acquire(dir: &Path) -> Result<FolderLock, LogError> {
         Err(TryLockError::WouldBlock) => return Err(LogError::InUse { dir: dir.to_owned(), pid: holder(&mut file) }),
         Err(TryLockError::Error(source)) => return Err(folder(source)),
     }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(folder)?;
+    match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+        // The lock is what counts; who holds it then stays unsaid.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+        written => written.map_err(folder)?,
+    }
     Ok(FolderLock(file))
 }
 

@@ -26,6 +26,7 @@ mod notices;
 mod order;
 mod reader;
 mod record;
+mod room;
 mod stats;
 mod store;
 mod tiles;

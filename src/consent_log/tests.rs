@@ -249,6 +249,7 @@ async fn a_failed_write_stops_the_log_for_good() {
     let error = log.append(record()).await.expect_err("stopped");
     assert!(matches!(error, LogError::Poisoned { .. }), "{error}");
     assert!(matches!(log.health(), Health::Poisoned { .. }));
+    assert!(matches!(log.failed().await, LogError::Poisoned { .. }), "and whoever runs it is told to end");
     log.close().await;
     let log = ConsentLog::open(dir.path(), small()).expect("a new start");
     assert_eq!(log.append(record()).await.expect("a decision").index(), 2);

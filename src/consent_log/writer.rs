@@ -39,9 +39,9 @@ use super::{
 
 /// The consent log, open for writing. Dropping it lets the writer finish what is queued.
 pub struct ConsentLog {
-    queue: mpsc::Sender<Message>,
-    stopped: watch::Receiver<()>,
-    shared: Arc<Shared>,
+    pub(super) queue: mpsc::Sender<Message>,
+    pub(super) stopped: watch::Receiver<()>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Bounds of the log.
@@ -56,11 +56,14 @@ pub struct Options {
     /// How commits are flushed.
     #[doc(hidden)]
     pub synchronous: Synchronous,
+    /// Whether a tree is signed and published. Only the bench does without, to see what it costs.
+    #[doc(hidden)]
+    pub tree: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queue_max: 4096, batch_max: 1024, reserve_bytes: 64 << 20, synchronous: Synchronous::Full }
+        Self { queue_max: 4096, batch_max: 1024, reserve_bytes: 64 << 20, synchronous: Synchronous::Full, tree: true }
     }
 }
 
@@ -111,11 +114,13 @@ pub(super) struct Work {
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) file: PathBuf,
-    options: Options,
+    pub(super) options: Options,
     /// As of the newest commit.
     leaves: AtomicU64,
     /// Set once, by the first write that fails.
-    poisoned: OnceLock<Arc<StoreError>>,
+    pub(super) poisoned: OnceLock<Arc<StoreError>>,
+    /// Turns true with `poisoned`.
+    pub(super) failed: watch::Sender<bool>,
     /// The newest signed note.
     checkpoint: Mutex<Option<Arc<str>>>,
     /// Records that were erased: a cookie that names one says nothing.
@@ -125,10 +130,10 @@ pub(super) struct Shared {
 // === impl ConsentLog ===
 
 impl ConsentLog {
-    /// Opens or makes the log in a data folder and takes the folder for this process.
-    pub fn open(dir: &Path, options: Options) -> Result<Self, LogError> {
+    /// [`ConsentLog::open`], on a disk with room.
+    pub(super) fn begin(dir: &Path, options: Options) -> Result<Self, LogError> {
         let lock = folder::acquire(dir)?;
-        let mut store = Store::open(dir, options.synchronous)?;
+        let mut store = Store::open(dir, options.synchronous)?.with_tree(options.tree);
         let keys = key::open(dir)?;
         let (journal, lines) = Journal::open(dir)?;
         folder::flush(dir)?;
@@ -149,8 +154,7 @@ impl ConsentLog {
         let erased = ArcSwap::from_pointee(erased.into_iter().chain(lines.into_iter().flat_map(|line| line.ids)).collect());
         let checkpoint = Mutex::new(reader.newest_checkpoint()?.map(|newest| newest.note.into()));
         let leaves = AtomicU64::new(store.tree().size());
-        let shared = Shared { dir: dir.to_owned(), file, options, leaves, poisoned: OnceLock::new(), checkpoint, erased };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared { leaves, checkpoint, erased, ..Shared::new(dir, options) });
         let publisher = Publisher::start(dir)?;
         let control = Listener::start(dir, queue.downgrade())?;
         let writer = Writer {
@@ -223,7 +227,7 @@ impl ConsentLog {
     /// Whether decisions can be recorded now.
     pub fn health(&self) -> Health {
         if let Some(first) = self.shared.poisoned.get() {
-            return Health::Poisoned { first: first.to_string() };
+            return self.shared.no_room().unwrap_or_else(|| Health::Poisoned { first: first.to_string() });
         }
         if self.queue.is_closed() {
             return Health::Closed;
@@ -302,6 +306,19 @@ impl Recorded {
 // === impl Shared ===
 
 impl Shared {
+    pub(super) fn new(dir: &Path, options: Options) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            file: dir.join(store::FILE),
+            options,
+            leaves: AtomicU64::default(),
+            poisoned: OnceLock::new(),
+            failed: watch::Sender::new(false),
+            checkpoint: Mutex::default(),
+            erased: ArcSwap::default(),
+        }
+    }
+
     fn checkpoint(&self) -> Option<Arc<str>> {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -331,13 +348,15 @@ impl Shared {
         self.erased.store(Arc::new(erased));
     }
 
-    fn stopped(&self, first: &Arc<StoreError>) -> LogError {
+    pub(super) fn stopped(&self, first: &Arc<StoreError>) -> LogError {
         LogError::Poisoned { file: self.file.clone(), first: Arc::clone(first) }
     }
 
     pub(super) fn poison(&self, error: StoreError) -> Arc<StoreError> {
         tracing::error!(file = %self.file.display(), %error, "the consent log stopped: a write failed");
-        Arc::clone(self.poisoned.get_or_init(|| Arc::new(error)))
+        let first = Arc::clone(self.poisoned.get_or_init(|| Arc::new(error)));
+        self.failed.send_replace(true);
+        first
     }
 }
 

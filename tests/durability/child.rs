@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -23,6 +23,14 @@ use jiff::Timestamp;
 pub(crate) enum Role {
     /// Appends until the first failure and then tries five times more.
     Append,
+    /// Likewise, so many small decisions on one notice.
+    AppendSmall(usize),
+    /// Appends small decisions until it is killed.
+    AppendForEver,
+    /// Likewise, flushing nothing.
+    AppendForEverUnflushed,
+    /// Many writers at a time append small decisions until it is killed.
+    AppendTogether,
     /// Like `Append`, but lifts its limit on file sizes after the first failure.
     AppendAndLift,
     /// Answers HTTP: each request is one decision.
@@ -31,34 +39,72 @@ pub(crate) enum Role {
 
 const ROLE: &str = "DURABILITY_ROLE";
 const DIR: &str = "DURABILITY_DIR";
+const COUNT: &str = "DURABILITY_COUNT";
 
-/// How many decisions an appending child makes when nothing fails.
+/// How many large decisions an appending child makes when nothing fails.
 pub(crate) const DECISIONS: usize = 24;
+
+/// How many append together.
+const WRITERS: usize = 64;
+
+/// Made in the folder around the data folder after the first acknowledgement.
+pub(crate) const ARMED: &str = "armed";
+
+/// What a child said, a line each, in the order in which things happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// A decision is on its way.
+    Asked,
+    /// It was acknowledged, with this id.
+    Acked(String),
+    /// It was refused, or the log could not be opened: why.
+    Refused(String),
+    /// The shim made a call fail, on this file.
+    Fault(String),
+}
 
 /// The command that starts a child, to be put behind a tracer or a shell.
 pub(crate) fn command(role: Role, dir: &Path) -> (PathBuf, Vec<String>, Vec<(&'static str, String)>) {
+    let count = match role {
+        Role::AppendSmall(count) => count,
+        Role::AppendForEver | Role::AppendForEverUnflushed => usize::MAX,
+        _ => DECISIONS,
+    };
     let role = match role {
         Role::Append => "append",
+        Role::AppendSmall(_) | Role::AppendForEver => "append-small",
+        Role::AppendForEverUnflushed => "append-unflushed",
+        Role::AppendTogether => "append-together",
         Role::AppendAndLift => "lift",
         Role::Serve(Synchronous::Full) => "serve",
         Role::Serve(Synchronous::Off) => "serve-unflushed",
     };
     let arguments = ["--exact", "child::as_a_child", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec();
     let exe = env::current_exe().expect("this program");
-    (exe, arguments, vec![(ROLE, role.to_owned()), (DIR, dir.display().to_string())])
+    (exe, arguments, vec![(ROLE, role.to_owned()), (DIR, dir.display().to_string()), (COUNT, count.to_string())])
 }
 
-/// What an appending child said: `ack <id>` or `err <why>`, a line each, in order.
-pub(crate) fn said(mut under: Command, role: Role, dir: &Path) -> Vec<(bool, String)> {
+/// Runs an appending child to its end.
+pub(crate) fn said(mut under: Command, role: Role, dir: &Path) -> Vec<Said> {
     let (exe, arguments, variables) = command(role, dir);
     under.arg(exe).args(arguments).envs(variables).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let output = under.output().expect("strace and a shell are installed: see tests/run");
+    let output = under.output().expect("a shell is installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = |line: &str| {
+    text.lines().filter_map(Said::parse).collect()
+}
+
+impl Said {
+    /// Whatever else stands there is the test harness's.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (word, rest) = line.split_once(' ')?;
-        matches!(word, "ack" | "err").then(|| (word == "ack", rest.to_owned()))
-    };
-    text.lines().filter_map(line).collect()
+        match word {
+            "ask" => Some(Self::Asked),
+            "ack" => Some(Self::Acked(rest.to_owned())),
+            "err" => Some(Self::Refused(rest.to_owned())),
+            "fault" => Some(Self::Fault(rest.to_owned())),
+            _ => None,
+        }
+    }
 }
 
 /// Not a test: the entry of the child. Without the variable there is nothing to do.
@@ -66,11 +112,15 @@ pub(crate) fn said(mut under: Command, role: Role, dir: &Path) -> Vec<(bool, Str
 fn as_a_child() {
     let Ok(role) = env::var(ROLE) else { return };
     let dir = PathBuf::from(env::var_os(DIR).expect("a child is told its folder"));
+    let count = env::var(COUNT).ok().and_then(|count| count.parse().ok()).expect("a child is told how many");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         match role.as_str() {
-            "append" => append(&dir, || {}).await,
-            "lift" => append(&dir, lift).await,
+            "append" => append(&dir, Synchronous::Full, count, Size::Large, || {}).await,
+            "append-small" => append(&dir, Synchronous::Full, count, Size::Small, || {}).await,
+            "append-unflushed" => append(&dir, Synchronous::Off, count, Size::Small, || {}).await,
+            "lift" => append(&dir, Synchronous::Full, count, Size::Large, lift).await,
+            "append-together" => append_together(&dir).await,
             "serve" => serve(&dir, Synchronous::Full).await,
             "serve-unflushed" => serve(&dir, Synchronous::Off).await,
             other => panic!("no such role: {other}"),
@@ -78,27 +128,33 @@ fn as_a_child() {
     });
 }
 
-async fn append(dir: &Path, after_failure: impl Fn()) {
-    let mut say = std::io::stdout();
+/// Appends until six were refused.
+async fn append(dir: &Path, synchronous: Synchronous, decisions: usize, size: Size, after_failure: impl Fn()) {
+    let say = |line: String| writeln!(std::io::stdout(), "{line}").expect("standard output");
     let mut failures = 0;
     // On a line of its own: the test harness writes without an end of line.
-    writeln!(say).expect("standard output");
-    let log = match ConsentLog::open(dir, options(Synchronous::Full)) {
+    say(String::new());
+    let log = match ConsentLog::open(dir, options(synchronous)) {
         Ok(log) => log,
-        Err(error) => return writeln!(say, "err {error}").expect("standard output"),
+        Err(error) => return say(format!("err {error}")),
     };
-    for nth in 0..DECISIONS {
-        match one(&log, nth).await {
-            Ok(recorded) => writeln!(say, "ack {}", recorded.id()),
+    for nth in 0..decisions {
+        say("ask for it".to_owned());
+        match one(&log, nth, size).await {
+            Ok(recorded) => {
+                say(format!("ack {}", recorded.id()));
+                if nth == 0 {
+                    fs::write(dir.with_file_name(ARMED), "").expect("a file in the folder around");
+                }
+            }
             Err(error) => {
                 failures += 1;
                 if failures == 1 {
                     after_failure();
                 }
-                writeln!(say, "err {error}")
+                say(format!("err {error}"));
             }
         }
-        .expect("standard output");
         if failures == 6 {
             break;
         }
@@ -106,9 +162,34 @@ async fn append(dir: &Path, after_failure: impl Fn()) {
     log.close().await;
 }
 
-/// A decision on a notice of its own, large enough that the write-ahead log is checkpointed on the way.
-async fn one(log: &ConsentLog, nth: usize) -> Result<Recorded, LogError> {
-    let html = format!("<p>{nth}</p>").repeat(30_000);
+/// Appends for ever, as many at a time as a busy gate does.
+async fn append_together(dir: &Path) {
+    let say = |line: String| writeln!(std::io::stdout(), "{line}").expect("standard output");
+    say(String::new());
+    let log = ConsentLog::open(dir, options(Synchronous::Full)).unwrap_or_else(|error| panic!("{error}"));
+    let writer = async |nth| loop {
+        match one(&log, nth, Size::Small).await {
+            Ok(recorded) => say(format!("ack {}", recorded.id())),
+            Err(error) => return say(format!("err {error}")),
+        }
+    };
+    futures_util::future::join_all((0..WRITERS).map(writer)).await;
+}
+
+/// What a decision brings along.
+#[derive(Clone, Copy)]
+enum Size {
+    /// A notice of its own, large enough that the write-ahead log is checkpointed on the way.
+    Large,
+    /// The same notice every time.
+    Small,
+}
+
+async fn one(log: &ConsentLog, nth: usize, size: Size) -> Result<Recorded, LogError> {
+    let html = match size {
+        Size::Large => format!("<p>{nth}</p>").repeat(30_000),
+        Size::Small => "<p>Do you agree?</p>".to_owned(),
+    };
     let sha256 = Hash::of(html.as_bytes());
     log.ensure_policy(&policy()).await?;
     log.ensure_notice(NoticeLeaf { sha256, json: "{}".to_owned(), html }).await?;
@@ -124,7 +205,7 @@ fn lift() {
 /// Serves the simplest HTTP there is; says its port first. Ends when it is killed.
 async fn serve(dir: &Path, synchronous: Synchronous) {
     let log = ConsentLog::open(dir, options(synchronous)).expect("a log");
-    one(&log, 0).await.expect("a decision");
+    one(&log, 0, Size::Large).await.expect("a decision");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     writeln!(std::io::stdout(), "\nport {}", listener.local_addr().expect("an address").port()).expect("standard output");
     for stream in listener.incoming() {
@@ -142,7 +223,7 @@ async fn answer(log: &ConsentLog, mut stream: TcpStream) {
         line.clear();
     }
     reader.read_exact(&mut vec![0; length]).expect("a body");
-    let recorded = one(log, 0).await.expect("a decision");
+    let recorded = one(log, 0, Size::Small).await.expect("a decision");
     let body = format!("{{\"record\":\"{}\"}}", recorded.id());
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
     stream.write_all(answer.as_bytes()).expect("an answer");

@@ -1,9 +1,11 @@
-//! `kill -9` while many clients decide: every decision that a client saw acknowledged is in the export.
+//! `kill -9` while many clients decide: every decision that a client saw acknowledged is there.
+//! 200 times: after each the next start recovers the log.
 
 use std::{
     collections::HashSet,
+    io::{BufRead as _, BufReader},
     net::SocketAddr,
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -12,20 +14,78 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use uuid::Uuid;
 
-use crate::gate::{Gate, data_folder, exported, signal, site};
+use crate::{
+    child::{self, Role, Said},
+    gate::{Gate, assert_whole, data_folder, kill, signal, site},
+    power::present,
+};
 
-const ROUNDS: u64 = 20;
+/// How often the log's process is killed, on so many data folders at a time.
+const KILLS: usize = 200;
+const FOLDERS: usize = 4;
+
+/// How often a whole gate.
+const GATES: u64 = 20;
 const CLIENTS: usize = 64;
 
 #[test]
-fn acknowledged_decisions_survive_kill_9() {
+fn acknowledged_records_survive_200_kills() {
+    thread::scope(|scope| {
+        for lane in 0..FOLDERS {
+            scope.spawn(move || killed_over_and_over(lane));
+        }
+    });
+}
+
+fn killed_over_and_over(lane: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let data = data_folder(&folder);
-    let upstream = site();
-    let mut acked = HashSet::new();
-    for round in 0..ROUNDS {
+    let mut acked: Vec<Uuid> = Vec::new();
+    for round in 0..KILLS / FOLDERS {
+        let (exe, arguments, variables) = child::command(Role::AppendTogether, &data);
+        let mut child = Command::new(exe);
+        child.args(arguments).envs(variables).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = child.spawn().expect("this program");
+        let pid = child.id();
+        // At another moment of the work in every round; now and then while the log still opens.
+        let after = (round * 37 + lane * 11) % 150;
+        let opening = round % 10 == 9;
+        if opening {
+            thread::sleep(Duration::from_millis(after as u64 / 4));
+            signal(pid);
+        }
+        let mut acks = 0;
+        for line in BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
+            match Said::parse(&line) {
+                Some(Said::Acked(id)) => acked.push(id.parse().expect("an id")),
+                Some(Said::Refused(why)) => panic!("round {round}: {why}"),
+                _ => continue,
+            }
+            acks += 1;
+            if acks == 1 + after {
+                signal(pid);
+            }
+        }
+        kill(&mut child);
+        assert!(opening || acks > after, "round {round}: it ended by itself after {acks} decisions");
+        // What is lost stays lost: in between it is enough to look now and then.
+        if round % 10 == 0 || round + 1 == KILLS / FOLDERS {
+            let present: HashSet<Uuid> =
+                present(&data).unwrap_or_else(|why| panic!("round {round}: {why}")).into_iter().collect();
+            let lost: Vec<_> = acked.iter().filter(|id| !present.contains(id)).collect();
+            assert!(lost.is_empty(), "round {round}: {} of {} acknowledged records are gone: {lost:?}", lost.len(), acked.len());
+        }
+    }
+}
+
+#[test]
+fn acknowledged_decisions_survive_kills_of_the_gate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, upstream) = (data_folder(&folder), site());
+    let mut acked = Vec::new();
+    for round in 0..GATES {
         let mut gate = Gate::start(Command::new("env"), &data, upstream);
         let (killed, acks) = (AtomicBool::new(false), Mutex::new(Vec::new()));
         thread::scope(|scope| {
@@ -33,25 +93,18 @@ fn acknowledged_decisions_survive_kill_9() {
                 scope.spawn(|| decide_until(&killed, gate.address, &acks));
             }
             wait_for(&acks, 32);
-            // At another moment of the work in every round.
-            thread::sleep(Duration::from_millis(40 + round * 17 % 230));
-            if round == 0 {
-                // An export beside the running gate.
-                assert!(!exported(&data).is_empty());
-            }
+            thread::sleep(Duration::from_millis(round * 17 % 90));
             signal(gate.process.id());
             killed.store(true, Ordering::Relaxed);
         });
         gate.kill();
-        acked.extend(acks.into_inner().expect("no client panicked"));
-        let present = ids(&exported(&data));
-        let lost: Vec<_> = acked.difference(&present).collect();
-        assert!(lost.is_empty(), "round {round}: {} of {} acknowledged decisions are gone: {lost:?}", lost.len(), acked.len());
+        acked.append(&mut acks.into_inner().expect("no client panicked"));
     }
-    assert!(acked.len() >= CLIENTS * 4, "too few decisions ({}) to mean anything", acked.len());
+    assert_whole(&data, &acked);
+    assert!(acked.len() >= 32 * GATES as usize, "too few decisions ({}) to mean anything", acked.len());
 }
 
-fn decide_until(killed: &AtomicBool, gate: SocketAddr, acks: &Mutex<Vec<String>>) {
+pub(crate) fn decide_until(killed: &AtomicBool, gate: SocketAddr, acks: &Mutex<Vec<String>>) {
     let mut token = None;
     while !killed.load(Ordering::Relaxed) {
         if token.is_none() {
@@ -67,7 +120,7 @@ fn decide_until(killed: &AtomicBool, gate: SocketAddr, acks: &Mutex<Vec<String>>
     }
 }
 
-fn wait_for(acks: &Mutex<Vec<String>>, decisions: usize) {
+pub(crate) fn wait_for(acks: &Mutex<Vec<String>>, decisions: usize) {
     for _ in 0..3000 {
         if acks.lock().expect("no client panicked").len() >= decisions {
             return;
@@ -75,17 +128,4 @@ fn wait_for(acks: &Mutex<Vec<String>>, decisions: usize) {
         thread::sleep(Duration::from_millis(20));
     }
     panic!("no decision is acknowledged");
-}
-
-/// The ids of decisions in an export without a gap.
-fn ids(lines: &str) -> HashSet<String> {
-    let mut ids = HashSet::new();
-    for (index, line) in lines.lines().enumerate() {
-        let leaf: Value = serde_json::from_str(line).expect("a line");
-        assert_eq!(leaf["_idx"], index, "a gap");
-        if leaf["_kind"] == "decision" {
-            ids.insert(leaf["id"].as_str().expect("an id").to_owned());
-        }
-    }
-    ids
 }

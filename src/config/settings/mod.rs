@@ -163,6 +163,8 @@ limits! {
     log_queue: 4_096 in 16..=1_000_000;
     /// Bytes of free disk below which no grant is recorded.
     log_reserve_bytes: 67_108_864 in 0..=1_099_511_627_776;
+    /// Seconds that a gate whose consent log failed goes on, holding tags and taking refusals, before it drains and ends.
+    log_failed_s: 5 in 0..=3_600;
     /// Seconds until a certificate order that failed is tried again; each further failure doubles them, up to a day.
     acme_retry_s: 300 in 1..=86_400;
     /// Seconds that requests under way are given when the gate stops.

@@ -35,6 +35,16 @@ pub enum StoreError {
     Journal(std::io::Error),
 }
 
+impl StoreError {
+    /// Whether there was no room on the disk.
+    pub(super) fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Database(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Journal(error) => error.kind() == std::io::ErrorKind::StorageFull,
+        }
+    }
+}
+
 /// How commits are flushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {

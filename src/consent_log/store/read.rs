@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::Path, path::PathBuf, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{FILE, failed, schema};
@@ -87,9 +87,7 @@ impl View {
         if !file.exists() {
             return Err(LogError::Missing { dir: dir.to_owned() });
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(&file, flags).map_err(failed(&file))?;
-        conn.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(failed(&file))?;
+        let conn = connect(&file).map_err(failed(&file))?;
         schema::check(&conn, &file)?;
         let format = schema::format(&conn).map_err(failed(&file))?;
         Ok(Self { conn, file, format })
@@ -254,6 +252,30 @@ impl View {
         let found: Option<i64> = self.conn.query_row(sql, [key], |row| row.get(0)).optional().map_err(failed(&self.file))?;
         Ok(found.map(|index| index as u64))
     }
+}
+
+/// On a read-only disk SQLite cannot make the files that it keeps beside a database in use. A log that was
+/// closed has none, and nobody writes it there: it is read as what does not change (sqlite.org/wal.html,
+/// "Read-Only Databases").
+fn connect(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(file, flags)?;
+    conn.busy_timeout(Duration::from_millis(BUSY_MS_MAX))?;
+    // The first read opens the files beside it.
+    match conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !wal(file).exists() => {
+            let path = percent_encoding::percent_encode(file.as_os_str().as_encoded_bytes(), percent_encoding::NON_ALPHANUMERIC);
+            Connection::open_with_flags(format!("file:{path}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)
+        }
+        // Whatever else is wrong shows where something is read.
+        _ => Ok(conn),
+    }
+}
+
+fn wal(file: &Path) -> PathBuf {
+    let mut wal = file.as_os_str().to_owned();
+    wal.push("-wal");
+    wal.into()
 }
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {

@@ -29,6 +29,8 @@ pub(in crate::consent_log) struct Store {
     conn: Connection,
     /// The tree over the leaves that are in: its size is the index of the next.
     tree: Frontier,
+    /// Whether it is signed.
+    signed: bool,
 }
 
 /// What became of one entry of a batch.
@@ -79,7 +81,12 @@ impl Store {
         configure(&conn, synchronous).map_err(failed(&file))?;
         checkpoint(&conn, "TRUNCATE").map_err(failed(&file))?;
         let tree = tree(&conn).map_err(failed(&file))?;
-        Ok(Self { conn, tree })
+        Ok(Self { conn, tree, signed: true })
+    }
+
+    /// Whether checkpoints over the tree are signed and kept.
+    pub(in crate::consent_log) fn with_tree(self, signed: bool) -> Self {
+        Self { signed, ..self }
     }
 
     pub(super) fn conn(&self) -> &Connection {
@@ -115,7 +122,7 @@ impl Store {
         })?;
         let mut tree = self.tree.clone();
         let written = write(&tx, &mut tree).map_err(failure)?;
-        let unsigned = newest_size(&tx).map_err(failure)? < tree.size();
+        let unsigned = self.signed && newest_size(&tx).map_err(failure)? < tree.size();
         let signed = unsigned.then(|| sign(&tree));
         if let Some(note) = &signed {
             insert_checkpoint(&tx, &tree, note).map_err(failure)?;
@@ -184,7 +191,7 @@ fn create_private(file: &PathBuf) -> std::io::Result<()> {
 }
 
 fn configure(conn: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
-    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode = write_ahead(conn)?;
     if mode != "wal" {
         // Network file systems without shared memory end up here.
         return Err(rusqlite::Error::InvalidParameterName(format!("journal_mode=WAL (the file system gives `{mode}`)")));
@@ -202,6 +209,16 @@ fn configure(conn: &Connection, synchronous: Synchronous) -> rusqlite::Result<()
     // After a failed write nothing more may be written, the checkpoint on close included.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(())
+}
+
+/// Asks for a write-ahead log and returns what there is. The answer comes before the change is written, so that
+/// the statement has to be run to its end to learn of a failure.
+fn write_ahead(conn: &Connection) -> rusqlite::Result<String> {
+    let mut statement = conn.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mode = rows.next()?.map_or_else(|| Ok(String::new()), |row| row.get(0))?;
+    while rows.next()?.is_some() {}
+    Ok(mode)
 }
 
 /// How many pages the write-ahead log has. A reader or another checkpoint in the way is no failure:

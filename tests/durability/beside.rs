@@ -1,0 +1,94 @@
+//! Beside a running gate: a second one on the same folder, which is told so, and every command.
+
+use std::{
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::{
+    ending::id,
+    gate::{CONSENTRY, Gate, Start, assert_whole, command, data_folder, exported, site},
+    killed::{decide_until, wait_for},
+};
+
+#[test]
+fn a_second_gate_is_told_who_has_the_folder_and_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let other = tempfile::tempdir().expect("a folder");
+    let (data, upstream) = (data_folder(&folder), site());
+    let mut first = Gate::start(Command::new("env"), &data, upstream);
+    let mut acks = vec![id(&first.choose("accept_all", ""))];
+    let second = || Start { under: Command::new("env"), data: &data, beside: other.path(), upstream, limits: "" };
+    let mut refused = second().spawn();
+    assert_eq!(refused.ended(), Some(1));
+    let said = refused.said();
+    let named = format!("in use by another consentry (process {})", first.process.id());
+    assert!(said.contains(&named) && said.contains("--data"), "{said}");
+    acks.push(id(&first.choose("accept_all", "")));
+    assert_whole(&data, &acks);
+    // A killed process holds nothing.
+    first.kill();
+    let second = second().ready();
+    acks.push(id(&second.choose("accept_all", "")));
+    assert_whole(&data, &acks);
+}
+
+/// Every command of `log` and `notice` that there is, by its first word, while many decide.
+#[test]
+fn every_command_works_while_the_gate_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, upstream) = (data_folder(&folder), site());
+    let gate = Gate::start(Command::new("env"), &data, upstream);
+    let record = id(&gate.choose("accept_all", ""));
+    let (done, acks) = (AtomicBool::new(false), Mutex::new(vec![record.clone()]));
+    let leaf = exported(&data).lines().find(|line| line.contains("consent-notice-leaf/1")).map(serde_json::from_str::<Value>);
+    let notice = leaf.expect("a notice").expect("a line")["notice"].as_str().expect("its address").to_owned();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| decide_until(&done, gate.address, &acks));
+        }
+        wait_for(&acks, 8);
+        let known: &[&[&str]] = &[
+            &["log", "export", "--format", "jsonl"],
+            &["log", "export", "--format", "csv"],
+            &["log", "find"],
+            &["log", "show", &record],
+            &["log", "stats"],
+            &["log", "prove", &record],
+            &["log", "verify"],
+            &["notice", "list"],
+            &["notice", "show", &notice],
+            &["notice", "diff", &notice, &notice],
+        ];
+        let failed: Vec<String> = known
+            .iter()
+            .filter_map(|words| {
+                let (code, _, said) = command(words, &data);
+                (code != Some(0)).then(|| format!("{words:?}: {code:?} {said}"))
+            })
+            .collect();
+        let untried: Vec<String> = ["log", "notice"]
+            .into_iter()
+            .flat_map(|room| commands(room).into_iter().map(move |word| format!("{room} {word}")))
+            .filter(|command| !known.iter().any(|words| words[..2].join(" ") == *command))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(failed.is_empty(), "{failed:#?}");
+        assert!(untried.is_empty(), "add these commands to this test: {untried:?}");
+    });
+    assert_whole(&data, &acks.into_inner().expect("no client panicked"));
+}
+
+/// The commands that the help lists.
+fn commands(room: &str) -> Vec<String> {
+    let help = Command::new(CONSENTRY).args([room, "--help"]).output().expect("the program under test");
+    let text = String::from_utf8(help.stdout).expect("it is UTF-8");
+    let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    listed.filter_map(|line| line.split_whitespace().next()).filter(|word| *word != "help").map(str::to_owned).collect()
+}
