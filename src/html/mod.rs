@@ -17,6 +17,7 @@ mod codec;
 mod css;
 mod element;
 mod finding;
+mod foreign;
 mod inject;
 mod insert;
 mod inventory;
