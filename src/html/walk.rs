@@ -171,6 +171,7 @@ impl Walker {
         let tag = Tag::of(view.get(start.span.start + 1..name_end));
         let element = Element { view, tag, start, name_end, attributes };
         if element.name().eq_ignore_ascii_case(b"svg") || element.name().eq_ignore_ascii_case(b"math") {
+            self.foreign.read(view, start.span.start)?;
             self.foreign.enter(start);
         }
         if tag.reads_differently() || tag == Tag::Base {
