@@ -241,18 +241,12 @@ enum Watch {
 
 fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
     static SELECTORS: LazyLock<[Selector; 5]> = LazyLock::new(|| {
-        [UNCOMMON, ATTRIBUTES, "*", AMP, INERT_BASE]
-            .map(|text| text.parse().expect("the selectors are constants that parse"))
+        [UNCOMMON, ATTRIBUTES, "*", AMP, INERT_BASE].map(|text| text.parse().expect("the selectors are constants that parse"))
     });
     let [uncommon, attributes, any, amp, inert] = &*SELECTORS;
     match plan {
         Plan::Tags => {
-            vec![
-                (uncommon, Watch::Named),
-                (attributes, Watch::Opening),
-                (amp, Watch::Amp),
-                (inert, Watch::InertBase),
-            ]
+            vec![(uncommon, Watch::Named), (attributes, Watch::Opening), (amp, Watch::Amp), (inert, Watch::InertBase)]
         }
         Plan::Piece => vec![(any, Watch::Any), (inert, Watch::InertBase)],
         Plan::Prologue => vec![(any, Watch::Prologue)],

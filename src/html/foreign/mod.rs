@@ -138,9 +138,8 @@ impl Zone {
     }
 
     fn is_at_rest(&self) -> bool {
-        let at_rest = |browser: &Browser| {
-            browser.tree.is_at_rest() && browser.reader.is_in_markup() && browser.reader.at == self.reader.at
-        };
+        let at_rest =
+            |browser: &Browser| browser.tree.is_at_rest() && browser.reader.is_in_markup() && browser.reader.at == self.reader.at;
         self.parser.is_at_rest() && self.reader.is_in_markup() && self.browsers.iter().all(at_rest)
     }
 
@@ -191,7 +190,8 @@ impl Zone {
         let mut number = 1;
         while number < self.browsers.len() {
             let (before, rest) = self.browsers.split_at(number);
-            let again = |other: &Browser| other.reader == rest[0].reader && other.tree == rest[0].tree && other.last == rest[0].last;
+            let again =
+                |other: &Browser| other.reader == rest[0].reader && other.tree == rest[0].tree && other.last == rest[0].last;
             if before.iter().any(again) {
                 self.browsers.remove(number);
             } else {

@@ -97,13 +97,7 @@ impl Reader {
 
     /// The next tag, if it begins before `before` and ends before `end`, where the bytes end. `sections`: whether
     /// there are CDATA sections here.
-    pub(super) fn next(
-        &mut self,
-        view: View<'_>,
-        before: usize,
-        end: usize,
-        sections: bool,
-    ) -> Result<Option<Token>, GateError> {
+    pub(super) fn next(&mut self, view: View<'_>, before: usize, end: usize, sections: bool) -> Result<Option<Token>, GateError> {
         while self.at < before.min(end) {
             let text = view.get(self.at..end);
             let was = (self.at, self.state);

@@ -4,9 +4,7 @@
 //! do not fit is not followed any further.
 
 use super::{
-    names::{
-        Namespace, breaks_out, is_block, is_heading, is_implied, is_point, is_table_part, is_void, reaches_far, says_html,
-    },
+    names::{Namespace, breaks_out, is_block, is_heading, is_implied, is_point, is_table_part, is_void, reaches_far, says_html},
     reader::Tag,
 };
 
@@ -94,7 +92,9 @@ impl Tree {
         let namespace = last.namespace;
         if !tag.self_closing {
             let encoding = tag.attributes.iter().find(|(name, _)| name == b"encoding");
-            let says = |(_, value): &(Vec<u8>, Vec<u8>)| says_html(htmlize::unescape_attribute(String::from_utf8_lossy(value)).as_bytes());
+            let says = |(_, value): &(Vec<u8>, Vec<u8>)| {
+                says_html(htmlize::unescape_attribute(String::from_utf8_lossy(value)).as_bytes())
+            };
             let annotation = namespace == Namespace::Math && &*tag.name == b"annotation-xml" && encoding.is_some_and(says);
             let point = annotation || is_point(namespace, &tag.name);
             nodes.push(Node { namespace, name: tag.name.clone(), point });
