@@ -203,8 +203,9 @@ pub enum GateError {
     Nesting,
     /// Browsers disagree, or the parser cannot be sure, on what is text and what is markup.
     #[error(
-        "at byte {at} of the page it is not certain what is text and what is markup: look for a self-closed or nested svg or \
-         math around a script, style, title or CDATA section, or for plaintext in a select; change the markup, or exempt the path"
+        "at byte {at} of the page it is not certain what is text and what is markup: look before it for an svg or math with tags \
+         that are not closed, or closed twice, above all in a title, desc or foreignObject, or for plaintext in a select; \
+         change the markup, or exempt the path"
     )]
     Ambiguous {
         /// Offset in the decoded page.
