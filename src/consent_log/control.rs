@@ -49,6 +49,8 @@ const LINE_MAX: Duration = Duration::from_secs(5);
 const DONE_MAX: Duration = Duration::from_secs(120);
 /// For a gate that starts or stops to let the folder go.
 const FOLDER_MAX: Duration = Duration::from_secs(20);
+/// The longest path that is a socket's address as it is.
+const PATH_BYTES_MAX: usize = 100;
 /// Orders at a time.
 const ORDERS_MAX: usize = 8;
 
@@ -262,9 +264,13 @@ fn read_line(stream: &UnixStream, bytes_max: u64) -> io::Result<Vec<u8>> {
     if line.pop() == Some(b'\n') { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// A socket's address has room for some 100 bytes of path (unix(7)): a folder is named by its descriptor, which
-/// has always room.
+/// A socket's address has room for 107 bytes of path (unix(7)). A folder with a longer one is named by its
+/// descriptor, which takes a mounted /proc.
 fn at<T>(dir: &Path, name: &str, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let path = dir.join(name);
+    if path.as_os_str().len() <= PATH_BYTES_MAX {
+        return with(&path);
+    }
     let folder = File::open(dir)?;
     with(&PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())))
 }

@@ -64,8 +64,8 @@ impl Default for Options {
     }
 }
 
-/// Between two attempts to wipe what a reader kept in the write-ahead log.
-const WIPE_EVERY: Duration = Duration::from_secs(1);
+/// Between two attempts to wipe what a reader kept in the write-ahead log: decisions wait for each.
+const WIPE_EVERY: Duration = Duration::from_secs(5);
 
 /// A decision that is on the disk. Only the log makes one, after the flush.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl ConsentLog {
         let shared = Shared { dir: dir.to_owned(), file, options, leaves, poisoned: OnceLock::new(), checkpoint, erased };
         let shared = Arc::new(shared);
         let publisher = Publisher::start(dir)?;
-        let control = Listener::start(dir, queue.downgrade())?;
+        let control = listener(dir, queue.downgrade());
         let writer = Writer {
             control,
             store,
@@ -346,7 +346,7 @@ impl Shared {
 /// Fields are dropped in this order: the folder is let go after the database is closed, and
 /// `close` returns after both.
 pub(super) struct Writer {
-    control: Listener,
+    control: Option<Listener>,
     pub(super) store: Store,
     pub(super) signer: Signer,
     pub(super) publisher: Publisher,
@@ -454,7 +454,7 @@ impl Writer {
         }
     }
 
-    /// Where a reader was in the way: again in a second.
+    /// Where a reader was in the way: again in a while.
     pub(super) fn wipe_later(&mut self, later: bool) {
         if !later || self.wiping {
             return;
@@ -492,6 +492,15 @@ impl Writer {
             self.shared.poison(error);
         }
     }
+}
+
+/// Decisions are recorded whether commands can be taken or not: some file systems have no sockets.
+fn listener(dir: &Path, queue: mpsc::WeakSender<Message>) -> Option<Listener> {
+    let told = |error: LogError| {
+        let causes = crate::wire::Causes(&error).to_string();
+        tracing::warn!("commands that write to the consent log only work while the gate is stopped: {causes}");
+    };
+    Listener::start(dir, queue).map_err(told).ok()
 }
 
 /// What the journal of erasures says and the log does not, done again.
