@@ -49,6 +49,8 @@ const LINE_MAX: Duration = Duration::from_secs(5);
 const DONE_MAX: Duration = Duration::from_secs(120);
 /// For a gate that starts or stops to let the folder go.
 const FOLDER_MAX: Duration = Duration::from_secs(20);
+/// The longest path that is a socket's address as it is.
+const PATH_BYTES_MAX: usize = 100;
 /// Orders at a time.
 const ORDERS_MAX: usize = 8;
 
@@ -58,7 +60,7 @@ const ORDERS_MAX: usize = 8;
 enum Answer {
     Done(Done),
     Failed(String),
-    /// Nothing was done: the log is being closed.
+    /// Nothing was done: the log is being closed, or too many ask at a time.
     Closed,
 }
 
@@ -203,8 +205,9 @@ fn listen(dir: &Path) -> io::Result<UnixListener> {
 /// A thread for each order, so that a caller who is slow keeps nobody waiting.
 fn serve(stream: UnixStream, busy: &Arc<AtomicUsize>, queue: mpsc::WeakSender<Message>) {
     if busy.load(Ordering::Relaxed) >= ORDERS_MAX {
+        // Whoever asks comes again in a moment.
         let _ = stream.set_write_timeout(Some(LINE_MAX));
-        let _ = write_line(&stream, &Answer::Failed("too many orders at a time: try again in a moment".to_owned()));
+        let _ = write_line(&stream, &Answer::Closed);
         return;
     }
     busy.fetch_add(1, Ordering::Relaxed);
@@ -262,9 +265,61 @@ fn read_line(stream: &UnixStream, bytes_max: u64) -> io::Result<Vec<u8>> {
     if line.pop() == Some(b'\n') { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// A socket's address has room for some 100 bytes of path (unix(7)): a folder is named by its descriptor, which
-/// has always room.
+/// A socket's address has room for 107 bytes of path (unix(7)). A folder with a longer one is named by its
+/// descriptor, which takes a mounted /proc.
 fn at<T>(dir: &Path, name: &str, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let path = dir.join(name);
+    if path.as_os_str().len() <= PATH_BYTES_MAX {
+        return with(&path);
+    }
     let folder = File::open(dir)?;
     with(&PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consent_log::{
+        order::What,
+        tests::{folder, ready, small},
+    };
+
+    fn read() -> Order {
+        Order { operator: "anna".to_owned(), what: What::Read { command: "find".to_owned(), rows: Some(1) }, dry_run: false }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_says_nothing_or_nonsense_keeps_nobody_waiting() {
+        let dir = folder();
+        let log = ready(dir.path(), small()).await;
+        let connect = || at(dir.path(), SOCKET, |path| UnixStream::connect(path)).expect("it listens");
+        let silent: Vec<UnixStream> = (0..ORDERS_MAX / 2).map(|_| connect()).collect();
+        for (line, part) in [
+            ("{\"what\":\"nonsense\"}\n", "that is no order"),
+            ("[]\n", "that is no order"),
+            ("{\"operator\":\"\",\"what\":{\"read\":{\"command\":\"x\",\"rows\":1,\"more\":1}}}\n", "that is no order"),
+        ] {
+            let mut stream = connect();
+            stream.write_all(line.as_bytes()).expect("sent");
+            let answer = read_line(&stream, ANSWER_BYTES_MAX).expect("an answer");
+            assert!(String::from_utf8_lossy(&answer).contains(part), "{line}");
+        }
+        let mut long = connect();
+        // It may be cut off while it still talks.
+        let _ = long.write_all(&vec![b'x'; ORDER_BYTES_MAX as usize + 1]);
+        assert!(read_line(&long, ANSWER_BYTES_MAX).is_err(), "cut off");
+        assert_eq!(log.leaves(), 2, "nothing of it was done");
+        assert_eq!(order(dir.path(), &read()).expect("carried out").act.expect("an act").index, 2);
+        drop(silent);
+        log.close().await;
+        assert!(!dir.path().join(SOCKET).exists());
+        assert_eq!(order(dir.path(), &read()).expect("carried out here").act.expect("an act").index, 3);
+    }
+
+    #[test]
+    fn a_folder_without_a_log_stays_as_it_is() {
+        let dir = folder();
+        assert!(matches!(order(dir.path(), &read()), Err(LogError::Missing { .. })));
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+    }
 }

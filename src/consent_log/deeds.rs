@@ -4,7 +4,7 @@
 //! transaction, then the write-ahead log is cut off. A crash at any point leaves a journal line that the next
 //! start carries out.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use serde_json::Value;
@@ -26,6 +26,10 @@ use crate::vocab::{Hash, SubjectId};
 
 /// Records that one act of retention covers: decisions wait no longer than for so many deletions.
 const RETAIN_MAX: usize = 2000;
+
+/// How long a reader is waited for before the write-ahead log is cut off, while decisions wait too. Ours read for
+/// some milliseconds at a time.
+const READER_MAX: Duration = Duration::from_millis(500);
 
 /// What an order comes to, before anything is written.
 struct Plan {
@@ -159,7 +163,7 @@ impl Writer {
 
     /// Cuts the write-ahead log off. What a reader keeps from it is tried again after a while.
     pub(super) fn wipe(&mut self) -> Result<bool, LogError> {
-        match self.store.wipe() {
+        match self.store.wipe(READER_MAX) {
             Ok(wiped) => {
                 self.wipe_later(!wiped);
                 Ok(wiped)
@@ -223,7 +227,7 @@ pub(super) fn replay(
         any = true;
     }
     if any {
-        store.wipe()?;
+        store.wipe(READER_MAX)?;
     }
     Ok(any)
 }

@@ -131,7 +131,7 @@ mod tests {
         let whole = fs::read(&file).expect("readable");
         fs::write(&file, &whole[..whole.len() - 5]).expect("torn");
         let (mut journal, lines) = Journal::open(dir.path()).expect("a torn journal");
-        assert_eq!(lines, [first.clone()]);
+        assert_eq!(lines, std::slice::from_ref(&first));
         journal.append(&third).expect("journalled");
         assert_eq!(Journal::open(dir.path()).expect("readable").1, [first, third]);
     }

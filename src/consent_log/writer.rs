@@ -67,8 +67,8 @@ impl Default for Options {
     }
 }
 
-/// Between two attempts to wipe what a reader kept in the write-ahead log.
-const WIPE_EVERY: Duration = Duration::from_secs(1);
+/// Between two attempts to wipe what a reader kept in the write-ahead log: decisions wait for each.
+const WIPE_EVERY: Duration = Duration::from_secs(5);
 
 /// A decision that is on the disk. Only the log makes one, after the flush.
 #[derive(Clone, Debug)]
@@ -156,7 +156,7 @@ impl ConsentLog {
         let leaves = AtomicU64::new(store.tree().size());
         let shared = Arc::new(Shared { leaves, checkpoint, erased, ..Shared::new(dir, options) });
         let publisher = Publisher::start(dir)?;
-        let control = Listener::start(dir, queue.downgrade())?;
+        let control = listener(dir, queue.downgrade());
         let writer = Writer {
             control,
             store,
@@ -365,7 +365,7 @@ impl Shared {
 /// Fields are dropped in this order: the folder is let go after the database is closed, and
 /// `close` returns after both.
 pub(super) struct Writer {
-    control: Listener,
+    control: Option<Listener>,
     pub(super) store: Store,
     pub(super) signer: Signer,
     pub(super) publisher: Publisher,
@@ -473,7 +473,7 @@ impl Writer {
         }
     }
 
-    /// Where a reader was in the way: again in a second.
+    /// Where a reader was in the way: again in a while.
     pub(super) fn wipe_later(&mut self, later: bool) {
         if !later || self.wiping {
             return;
@@ -511,6 +511,15 @@ impl Writer {
             self.shared.poison(error);
         }
     }
+}
+
+/// Decisions are recorded whether commands can be taken or not: some file systems have no sockets.
+fn listener(dir: &Path, queue: mpsc::WeakSender<Message>) -> Option<Listener> {
+    let told = |error: LogError| {
+        let causes = crate::wire::Causes(&error).to_string();
+        tracing::warn!("commands that write to the consent log only work while the gate is stopped: {causes}");
+    };
+    Listener::start(dir, queue).map_err(told).ok()
 }
 
 /// What the journal of erasures says and the log does not, done again.

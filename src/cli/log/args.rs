@@ -43,10 +43,22 @@ pub(in crate::cli) enum LogCommand {
     /// Write the proof that a record stands in the log
     Prove(Prove),
     /// Delete a visitor's records for good, and certify it (GDPR article 17)
+    ///
+    /// Records and their salts are deleted from the disk; what stays in the log is a number that nobody can trace back
+    /// to a person, and every proof made before still holds. The visitor's cookie is no longer valid: the next page asks
+    /// again. A restored backup does not bring the records back, since the file consent-log.erasures in the data folder
+    /// says what was erased: keep that file, and never put it into a backup of the log.
     Erase(Erase),
     /// Keep a visitor's records and use them no longer (GDPR article 18)
+    ///
+    /// Restricted records stay where they are: retention does not delete them, and export, find, show and stats leave
+    /// them out unless called with --restricted. Decisions that the visitor makes later are not restricted.
     Restrict(Restrict),
     /// Delete the records whose time has passed, as the policies say (GDPR article 5(1)(e))
+    ///
+    /// A record is kept for `proof_months` (policies/regimes/, 24 unless you say otherwise) after its decision ran out;
+    /// the shorter of what the record's own policy said and what --config says today counts. Restricted records are kept.
+    /// `consentry serve` does the same once a day.
     Retain(Retain),
 }
 
@@ -63,11 +75,6 @@ pub(in crate::cli) struct WhoseArgs {
 }
 
 /// `consentry log erase`.
-///
-/// Records and their salts are deleted from the disk; what stays in the log is a number that nobody can trace back
-/// to a person, and every proof made before still holds. The visitor's cookie is no longer valid: the next page asks
-/// again. A restored backup does not bring the records back, since the file consent-log.erasures in the data folder
-/// says what was erased: keep that file, and never put it into a backup of the log.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Erase {
     /// Whose records.
@@ -94,9 +101,6 @@ pub(in crate::cli) struct Erase {
 }
 
 /// `consentry log restrict`.
-///
-/// Restricted records stay where they are: retention does not delete them, and export, find, show and stats leave
-/// them out unless called with --restricted. Decisions that the visitor makes later are not restricted.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Restrict {
     /// Whose records.
@@ -123,10 +127,6 @@ pub(in crate::cli) struct Restrict {
 }
 
 /// `consentry log retain`.
-///
-/// A record is kept for `proof_months` (policies/regimes/, 24 unless you say otherwise) after its decision ran out;
-/// the shorter of what the record's own policy said and what --config says today counts. Restricted records are kept.
-/// `consentry serve` does the same once a day.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Retain {
     /// Keep no record longer than this after its decision ran out, whatever the policies say

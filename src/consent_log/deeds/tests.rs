@@ -383,3 +383,26 @@ async fn an_order_that_makes_no_sense_changes_nothing() {
     }
     assert_eq!(log.leaves(), 3);
 }
+
+#[tokio::test]
+async fn what_a_reader_keeps_from_being_wiped_is_wiped_once_it_is_done() {
+    let dir = folder();
+    let log = ready(dir.path(), small()).await;
+    let all = decided(&log, 2, 1).await;
+    let traces = traces(dir.path(), &[&all[0]]);
+    let reader = sql(dir.path());
+    reader.execute_batch("BEGIN; SELECT count(*) FROM leaf").expect("a reader that takes its time");
+    let done = log.carry_out(erase(0)).await.expect("erased");
+    assert_eq!((done.count, done.wiped), (1, false));
+    assert!(!holding(dir.path(), &traces[0].1).is_empty(), "the reader still sees the database as it was");
+    let time = record().time;
+    log.append(Record { id: record_id(time), subject: None, ..record() }).await.expect("decisions go on");
+    reader.execute_batch("COMMIT").expect("done");
+    let began = std::time::Instant::now();
+    while traces.iter().any(|(_, bytes)| !holding(dir.path(), bytes).is_empty()) {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is wiped by itself");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    log.close().await;
+    verified(dir.path());
+}

@@ -1,7 +1,7 @@
 //! What acts do to the tables: the act's leaf, what it deletes or marks and the signed checkpoint are one
 //! transaction.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    write::{CommitError, Outcome, Store, checkpoint_busy, place},
+    write::{BUSY_MAX, CommitError, Outcome, Store, checkpoint_busy, place},
 };
 use crate::{
     consent_log::{leaf::Entry, tree::Frontier},
@@ -154,9 +154,12 @@ impl Store {
     }
 
     /// Brings the write-ahead log into the database and cuts it off: what was deleted is in no file of the
-    /// database any more. `false` where a reader is in the way.
-    pub(in crate::consent_log) fn wipe(&mut self) -> Result<bool, StoreError> {
-        Ok(!checkpoint_busy(self.conn(), "TRUNCATE")?)
+    /// database any more. `false` where a reader is in the way for longer than `wait`.
+    pub(in crate::consent_log) fn wipe(&mut self, wait: Duration) -> Result<bool, StoreError> {
+        self.conn().busy_timeout(wait)?;
+        let busy = checkpoint_busy(self.conn(), "TRUNCATE")?;
+        self.conn().busy_timeout(BUSY_MAX)?;
+        Ok(!busy)
     }
 }
 

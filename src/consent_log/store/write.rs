@@ -22,7 +22,7 @@ use crate::{
 const WAL_PAGES_MAX: i64 = 1000;
 
 /// How long another writer (somebody's SQL shell) is waited for.
-const BUSY_MS_MAX: u64 = 5000;
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// The log, open for writing.
 pub(in crate::consent_log) struct Store {
@@ -76,7 +76,7 @@ impl Store {
         let file = dir.join(FILE);
         create_private(&file).map_err(|source| LogError::Folder { dir: dir.to_owned(), source })?;
         let mut conn = Connection::open(&file).map_err(failed(&file))?;
-        conn.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(failed(&file))?;
+        conn.busy_timeout(BUSY_MAX).map_err(failed(&file))?;
         schema::prepare(&mut conn, &file)?;
         configure(&conn, synchronous).map_err(failed(&file))?;
         checkpoint(&conn, "TRUNCATE").map_err(failed(&file))?;

@@ -47,11 +47,11 @@ async fn decide(log: &ConsentLog, decisions: u64) {
     }
 }
 
-/// A log of three visitors' decisions, of which one was erased, one is restricted, and one was read.
-async fn acted() -> TempDir {
+/// A log of visitors with two decisions each, of whom one was erased and one is restricted; and one was read.
+async fn acted(decisions: u64) -> TempDir {
     let dir = folder();
     let log = ready(dir.path(), small()).await;
-    decide(&log, 5).await;
+    decide(&log, decisions).await;
     let whose = |number| Whose::Subject(SubjectId([number; 16]).encode());
     let why = Why { reason: "request".to_owned(), reference: None };
     for what in [
@@ -77,7 +77,7 @@ fn forged(dir: &Path, index: u64, from: &str, to: &str) -> Vec<Finding> {
 #[tokio::test]
 async fn what_is_missing_without_an_act_is_named_and_so_is_an_act_that_lies() {
     let tamper = async |sql_text: &str| {
-        let dir = acted().await;
+        let dir = acted(5).await;
         sql(dir.path()).execute_batch(sql_text).expect("sabotage");
         findings(dir.path())
     };
@@ -86,7 +86,7 @@ async fn what_is_missing_without_an_act_is_named_and_so_is_an_act_that_lies() {
         assert_eq!(found[0].index, index, "the first bad one is named first: {found:#?}");
     };
     // 0 policy, 1 notice, 2 and 3 erased, 4 and 5 restricted, 6 a third visitor's; 7 erase, 8 restrict, 9 read.
-    let verified = verify(acted().await.path()).expect("readable");
+    let verified = verify(acted(5).await.path()).expect("readable");
     assert_eq!((verified.findings.len(), verified.leaves, verified.records, verified.erased, verified.acts), (0, 10, 3, 2, 3));
 
     let of = |index: u64| format!("(SELECT event_id FROM leaf WHERE idx = {index})");
@@ -112,12 +112,12 @@ async fn what_is_missing_without_an_act_is_named_and_so_is_an_act_that_lies() {
         ("2-3", "0-1", 2, "no act behind it says"),
         ("\"act\":\"erase\"", "\"act\":\"restrict\"", 2, "no act behind it says"),
     ] {
-        let dir = acted().await;
+        let dir = acted(5).await;
         let found = forged(dir.path(), 7, from, to);
         assert!(found.iter().any(|finding| finding.index == index && finding.what.contains(what)), "{from} {to}: {found:#?}");
         assert!(found.iter().any(|finding| finding.what.contains("another root")), "{from} {to}: {found:#?}");
     }
-    let dir = acted().await;
+    let dir = acted(5).await;
     let found = forged(dir.path(), 7, "\"2-3\"", "\"2-9\"");
     assert!(found.iter().any(|finding| finding.index == 7), "{found:#?}");
 }
@@ -209,7 +209,7 @@ fn changed(value: &Sql) -> Vec<Sql> {
 
 #[tokio::test]
 async fn every_byte_of_every_table_counts() {
-    let dir = acted().await;
+    let dir = acted(3).await;
     assert_eq!(findings(dir.path()), []);
     let conn = sql(dir.path());
     conn.pragma_update(None, "foreign_keys", false).expect("a setting");
