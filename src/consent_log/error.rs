@@ -240,6 +240,14 @@ pub enum LogError {
         /// The data folder.
         dir: PathBuf,
     },
+    /// A bundle could not be written or read.
+    #[error("the bundle {} cannot be written or read", .path.display())]
+    Bundle {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The output could not be written.
     #[error("the output cannot be written")]
     Output(#[source] io::Error),

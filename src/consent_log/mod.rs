@@ -12,6 +12,7 @@
 //! Merkle tree over the commitments. Not here: what the visitor's cookie holds, and what a decision may contain.
 
 mod act;
+mod bundle;
 mod canonical;
 mod certificate;
 mod control;
@@ -29,11 +30,13 @@ mod record;
 mod stats;
 mod store;
 mod tiles;
+pub mod timestamp;
 pub mod tree;
 mod verify;
 mod writer;
 
 pub use act::{Act, ActKind, Deed, Indices, NoIndices, On, Reason};
+pub use bundle::{Bundled, verify as verify_bundle};
 pub use canonical::{NotCanonical, canonical};
 pub use certificate::{Certificate, NoCertificate};
 pub use control::{Control, SOCKET, order};

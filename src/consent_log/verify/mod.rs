@@ -31,7 +31,7 @@ use crate::vocab::Hash;
 /// Leaves read at a time.
 const PAGE: u64 = 500;
 /// More findings than these help nobody.
-const FINDINGS_MAX: usize = 50;
+pub(super) const FINDINGS_MAX: usize = 50;
 
 /// What [`Reader::verify`] found.
 #[derive(Clone, Debug, Default)]
