@@ -387,7 +387,7 @@ while read -r size which; do
 done <"$w/unsigned"
 
 # --- time stamps (RFC 3161): each over the note of one checkpoint ---
-stamps=0
+stamps=0 newest=none
 for file in timestamps/*.tsr; do
 	[ -e "$file" ] || continue
 	stamps=$((stamps + 1))
