@@ -9,10 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{ERASED, HERE, LEFT_OUT, leaf_line, pem};
+use super::{ERASED, HERE, LEFT_OUT, RESTRICTED, leaf_line, pem};
 use crate::{
     consent_log::{
-        Damage, Finding, LeafKind, LogError, Record, Verified, canonical, commitment, timestamp,
+        Act, Damage, Deed, Finding, LeafKind, LogError, Record, Verified, canonical, commitment, timestamp,
         tree::{self, Checkpoint, Frontier, Note, Verifier},
         verify::FINDINGS_MAX,
     },
@@ -50,6 +50,8 @@ struct Check {
     expected: BTreeSet<String>,
     /// Leaves that an act says were erased.
     erased: BTreeSet<u64>,
+    /// Leaves that acts say are restricted now.
+    restricted: BTreeSet<u64>,
     seen: BTreeSet<u64>,
     ids: BTreeSet<uuid::Uuid>,
     result: Verified,
@@ -115,7 +117,7 @@ impl Check {
             let (commitment, state) = match leaf_line(line, index) {
                 Some((commitment, state)) => (commitment, state.to_owned()),
                 None => {
-                    self.found(index, "its line in leaves is not: index, commitment, here or erased or left-out");
+                    self.found(index, "its line in leaves is not: index, commitment, here or erased or restricted or left-out");
                     (Hash([0; 32]), String::new())
                 }
             };
@@ -161,6 +163,9 @@ impl Check {
             if state == ERASED && !named {
                 self.found(index, "its record is missing and no act says that it was erased");
             }
+            if state == RESTRICTED && !self.restricted.contains(&index) {
+                self.found(index, "its record is kept back and no act says that it is restricted");
+            }
             if state != ERASED && named {
                 self.found(index, "an act says that its record was erased, and the leaf says that it was not");
             }
@@ -193,6 +198,23 @@ impl Check {
             LeafKind::Decision => self.decision(index, &line.bytes),
             LeafKind::Notice => self.notice(index, &value),
             LeafKind::Policy => self.policy(index, &value),
+            LeafKind::Act => self.act(index, &line.bytes),
+        }
+    }
+
+    fn act(&mut self, index: u64, bytes: &str) {
+        let act = match Act::parse(bytes.as_bytes()) {
+            Ok(act) => act,
+            Err(fault) => return self.found(index, Damage::Record(fault).to_string()),
+        };
+        let Some(on) = act.on() else { return };
+        if on.indices.last().is_some_and(|last| last >= index) {
+            return self.found(index, "the act names records that do not stand before it");
+        }
+        match act.deed {
+            Deed::Restrict(_) => self.restricted.extend(on.indices.iter()),
+            Deed::Unrestrict(_) => self.restricted.retain(|index| !on.indices.contains(*index)),
+            _ => self.erased.extend(on.indices.iter()),
         }
     }
 
@@ -354,6 +376,7 @@ fn version(kind: LeafKind) -> &'static str {
         LeafKind::Decision => "consent-record/1",
         LeafKind::Notice => "consent-notice-leaf/1",
         LeafKind::Policy => "consent-policy-leaf/1",
+        LeafKind::Act => "consent-act/1",
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Bundled {
     pub here: u64,
     /// Those whose records were erased.
     pub erased: u64,
+    /// Those whose records are restricted, and so not in the bundle.
+    pub restricted: u64,
     /// Checkpoints.
     pub checkpoints: u64,
     /// Time stamps.
@@ -52,6 +54,7 @@ pub struct Bundled {
 /// What stands behind a commitment in the list of leaves.
 const HERE: &str = "here";
 const ERASED: &str = "erased";
+const RESTRICTED: &str = "restricted";
 const LEFT_OUT: &str = "left-out";
 
 impl Reader {
@@ -83,7 +86,7 @@ impl Reader {
         // Up to the newest checkpoint as of now: what is recorded meanwhile is behind it.
         let unsigned = || LogError::NotFound { wanted: "checkpoint".to_owned(), dir: self.dir.clone() };
         let end = self.newest_checkpoint()?.ok_or_else(unsigned)?.size;
-        let mut told = Bundled { leaves: end, here: 0, erased: 0, checkpoints: 0, timestamps: 0 };
+        let mut told = Bundled { leaves: end, here: 0, erased: 0, restricted: 0, checkpoints: 0, timestamps: 0 };
         let mut leaves = file(part, "leaves")?;
         let mut records = file(part, "records.jsonl")?;
         let mut start = 0;
@@ -109,7 +112,7 @@ impl Reader {
         told.checkpoints = self.bundle_checkpoints(part, end)?;
         told.timestamps = self.bundle_timestamps(part, end)?;
         bundle_keys(part, &key::verifiers(&self.dir)?)?;
-        let whole = told.here + told.erased == told.leaves;
+        let whole = told.here + told.erased + told.restricted == told.leaves;
         for (name, text) in [("scope", if whole { "all\n" } else { "part\n" }), ("README.txt", README), ("verify.sh", SCRIPT)] {
             write(part, name, text.as_bytes())?;
         }
@@ -126,19 +129,20 @@ impl Reader {
         told: &mut Bundled,
     ) -> Result<(), LogError> {
         let (index, commitment) = (row.index, row.commitment);
-        let state = if row.payload.is_none() {
+        let leaf = self.checked(row)?;
+        let state = if leaf.erased.is_some() {
             told.erased += 1;
             ERASED
+        } else if leaf.restricted.is_some() {
+            told.restricted += 1;
+            RESTRICTED
+        } else if wants(filter, &leaf) {
+            told.here += 1;
+            line(&leaf, None, records)?;
+            self.bundle_named(part, &leaf)?;
+            HERE
         } else {
-            let leaf = self.checked(row)?;
-            if wants(filter, &leaf) {
-                told.here += 1;
-                line(&leaf, None, records)?;
-                self.bundle_named(part, &leaf)?;
-                HERE
-            } else {
-                LEFT_OUT
-            }
+            LEFT_OUT
         };
         writeln!(leaves, "{index} {commitment} {state}").map_err(LogError::Output)
     }
@@ -218,7 +222,7 @@ fn leaf_line(line: &str, index: u64) -> Option<(Hash, &str)> {
     let (number, rest) = line.split_once(' ')?;
     let (commitment, state) = rest.split_once(' ')?;
     let hash = Hash::parse(commitment).filter(|hash| hash.to_string() == commitment)?;
-    (number == index.to_string() && [HERE, ERASED, LEFT_OUT].contains(&state)).then_some((hash, state))
+    (number == index.to_string() && [HERE, ERASED, RESTRICTED, LEFT_OUT].contains(&state)).then_some((hash, state))
 }
 
 fn file(part: &Path, name: &str) -> Result<BufWriter<File>, LogError> {

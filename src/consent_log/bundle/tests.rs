@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::consent_log::{
-    Verified,
+    Verified, order,
+    order::{Order, What, Whose, Why},
     tests::{filled, folder, ready, record, small},
 };
 
@@ -99,6 +100,42 @@ async fn a_part_of_the_log_is_verified_in_the_whole_tree() {
     fs::write(bundle.join("scope"), "all\n").expect("writable");
     assert!(!checked(&bundle, None).findings.is_empty());
     assert_eq!(script(&bundle, &[]).0, 1);
+}
+
+#[tokio::test]
+async fn what_an_act_erased_or_restricted_is_missing_and_named() {
+    let dir = folder();
+    let all = filled(dir.path()).await;
+    let why = || Why { reason: "request".to_owned(), reference: None };
+    let whose = |at: usize| Whose::Record(all[at].id());
+    for what in [
+        What::Erase { whose: whose(0), why: why(), restricted: false },
+        What::Restrict { whose: whose(1), why: Why { reason: "accuracy".to_owned(), reference: None } },
+        What::Restrict { whose: whose(2), why: Why { reason: "accuracy".to_owned(), reference: None } },
+        What::Unrestrict { whose: whose(2), why: why() },
+    ] {
+        order(dir.path(), &Order { operator: "anna".to_owned(), what, dry_run: false }).expect("an act");
+    }
+    let (_around, bundle, told) = bundled(dir.path(), &Filter::default());
+    assert_eq!((told.erased, told.restricted, told.here), (2, 1, told.leaves - 3), "{told:?}");
+    assert_eq!(checked(&bundle, None).findings, []);
+    let (code, said) = script(&bundle, &[]);
+    assert_eq!(code, 0, "{said}");
+    // Missing without an act, and erased although it is here.
+    let leaves = fs::read_to_string(bundle.join("leaves")).expect("leaves");
+    let state = |index: u64| leaves.lines().nth(index as usize).and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned();
+    let put = |index: u64, state: &str| {
+        let line = |(at, line): (u64, &str)| match line.rsplit_once(' ') {
+            Some((head, _)) if at == index => format!("{head} {state}\n"),
+            _ => format!("{line}\n"),
+        };
+        fs::write(bundle.join("leaves"), (0..).zip(leaves.lines()).map(line).collect::<String>()).expect("writable");
+    };
+    assert_eq!((state(2), state(3), state(4)), ("erased".to_owned(), "restricted".to_owned(), "here".to_owned()));
+    for (index, wrong) in [(2, "restricted"), (2, "here"), (3, "erased"), (3, "here"), (4, "erased"), (4, "restricted")] {
+        put(index, wrong);
+        named(&bundle, None, index, wrong);
+    }
 }
 
 /// The script runs once a byte: it is given copies, several at a time.

@@ -148,8 +148,8 @@ for file in leaves records.jsonl checkpoints log.pub; do
 done
 awk -v W="$w" -v SCOPE="$scope" "$lib"'
 	{
-		if (NF != 3 || $0 != (NR - 1) " " $2 " " $3 || !ishex($2, 64) || $3 !~ /^(here|erased|left-out)$/) {
-			wrong(NR - 1, "line " NR " of leaves is not: index, commitment, here or erased or left-out")
+		if (NF != 3 || $0 != (NR - 1) " " $2 " " $3 || !ishex($2, 64) || $3 !~ /^(here|erased|restricted|left-out)$/) {
+			wrong(NR - 1, "line " NR " of leaves is not: index, commitment, here or erased or restricted or left-out")
 			print "00"; next
 		}
 		if ($3 == "left-out" && SCOPE == "all") wrong(NR - 1, "its record is left out of a bundle that says it has all")
@@ -214,19 +214,24 @@ awk -v W="$w" "$lib"'
 	# Indices are "3,7-9".
 	function act(number, bytes,  what, list, n, i, ends, at, to) {
 		what = bytes; sub(/^.*"act":"/, "", what); sub(/".*/, "", what)
-		if (what != "erase" && what != "retain") return
+		if (what !~ /^(erase|retain|restrict|unrestrict)$/) return
 		list = bytes; sub(/^.*"indices":"/, "", list); sub(/".*/, "", list)
 		n = split(list, range, ",")
 		for (i = 1; i <= n; i++) {
 			split(range[i], ends, "-")
 			to = range[i] ~ /-/ ? ends[2] : ends[1]
-			for (at = ends[1] + 0; at <= to + 0 && at < number; at++) named[at] = 1
+			for (at = ends[1] + 0; at <= to + 0 && at < number; at++) {
+				if (what == "restrict") restricted[at] = 1
+				else if (what == "unrestrict") delete restricted[at]
+				else named[at] = 1
+			}
 		}
 	}
 	END {
 		for (i = 0; i < leaves; i++) {
 			if (state[i] == "here" && !(i in seen)) wrong(i, "its record is missing")
 			if (state[i] == "erased" && !(i in named)) wrong(i, "its record is missing and no act says that it was erased")
+			if (state[i] == "restricted" && !(i in restricted)) wrong(i, "its record is kept back and no act says that it is restricted")
 			if (state[i] != "erased" && (i in named)) wrong(i, "an act says that its record was erased, and the leaf says " state[i])
 		}
 	}
