@@ -172,7 +172,7 @@ impl Reader {
         Ok(())
     }
 
-    fn root(&self, size: u64) -> Result<Hash, LogError> {
+    pub(super) fn root(&self, size: u64) -> Result<Hash, LogError> {
         let mut tree = Frontier::default();
         while tree.size() < size {
             let next = (tree.size() + PAGE).min(size);
