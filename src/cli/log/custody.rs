@@ -23,12 +23,7 @@ pub(super) fn backup(args: &Backup, desk: &Desk<'_>, streams: &mut Streams<'_>) 
     Ok(())
 }
 
-pub(super) fn restore(
-    args: &Restore,
-    data: &Path,
-    operator: Option<&str>,
-    streams: &mut Streams<'_>,
-) -> Result<(), LogCliError> {
+pub(super) fn restore(args: &Restore, data: &Path, operator: Option<&str>, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let how = consent_log::Restore {
         operator: operator.map_or_else(user, str::to_owned),
         erasures: args.erasures.clone(),

@@ -17,8 +17,8 @@ pub use tls::{AcmeConfig, CertificateFiles, ChallengeKind, TlsConfig};
 pub use access::Access;
 pub use admin::AdminToken;
 pub use host::HostPattern;
-pub use witness::WitnessConfig;
 pub use sites::{Containment, Rings, SiteConfig, UpstreamHost, parse_upstream};
+pub use witness::WitnessConfig;
 
 /// Everything `consentry serve` needs to know, checked: what the process has, and its sites.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,7 +27,11 @@ impl WitnessConfig {
         let file = section.string("file").filter(|at| is_something(&section, at, "file")).map(|at| at.value.into());
         let command = section.strings("command").map(|words| words.into_iter().map(|at| at.value).collect::<Vec<_>>());
         if command.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
-            section.fault(section.offset(), "`log.witness.command` names no program", "write [\"/path/to/program\", \"argument\"]");
+            section.fault(
+                section.offset(),
+                "`log.witness.command` names no program",
+                "write [\"/path/to/program\", \"argument\"]",
+            );
         }
         let timestamp = section.string("timestamp").and_then(|at| match Url::parse(&at.value) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),

@@ -195,7 +195,8 @@ fn checked(from: &Path) -> Result<Manifest, LogError> {
     }
     for (name, wanted) in &manifest.files {
         let stamp = name.strip_prefix(TIMESTAMPS).and_then(|name| name.strip_prefix('/')?.strip_suffix(".tsr"));
-        let named = [FILE, KEY_FILE, COOKIE_KEYS].contains(&name.as_str()) || stamp.is_some_and(|size| size.parse::<u64>().is_ok());
+        let named =
+            [FILE, KEY_FILE, COOKIE_KEYS].contains(&name.as_str()) || stamp.is_some_and(|size| size.parse::<u64>().is_ok());
         if !named {
             return Err(not(format!("its manifest names `{name}`")));
         }
@@ -243,7 +244,8 @@ fn journal(data: &Path, how: &Restore) -> io::Result<()> {
         own => own?,
     };
     let given = fs::read_to_string(given)?;
-    let more: String = given.lines().filter(|line| !own.lines().any(|own| own == *line)).map(|line| format!("{line}\n")).collect();
+    let more: String =
+        given.lines().filter(|line| !own.lines().any(|own| own == *line)).map(|line| format!("{line}\n")).collect();
     let beside = data.join(ERASURES).with_extension("erasures.new");
     write(&beside, (own + &more).as_bytes())?;
     fs::rename(beside, data.join(ERASURES))

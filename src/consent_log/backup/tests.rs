@@ -106,7 +106,10 @@ async fn a_restore_that_loses_entries_says_so_and_goes_on_under_another_name() {
     let own = Reader::open(&log.new()).expect("a log").newest_checkpoint().expect("readable").expect("a checkpoint");
     let origin = |note: &str| note.lines().next().unwrap_or_default().to_owned();
     assert_eq!(own.size, 7);
-    assert_ne!((origin(&own.note), own.root), (origin(&late), Checkpoint::parse(&Note::parse(&late).expect("a note").text).expect("one").root));
+    assert_ne!(
+        (origin(&own.note), own.root),
+        (origin(&late), Checkpoint::parse(&Note::parse(&late).expect("a note").text).expect("one").root)
+    );
     assert_ne!(origin(&own.note), origin(&late));
     // Who holds the promise sees that it was not kept.
     assert!(!verified(&log.new(), Some(&late)).findings.is_empty());

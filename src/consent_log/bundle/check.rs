@@ -298,7 +298,8 @@ impl Check {
             while let Some((which, checkpoint)) = due.next_if(|(_, checkpoint)| checkpoint.size <= tree.size()) {
                 if checkpoint.size != tree.size() || checkpoint.root != tree.root() {
                     let size = checkpoint.size;
-                    let what = format!("the {which} checkpoint of {size} leaves has another root: something before it was changed");
+                    let what =
+                        format!("the {which} checkpoint of {size} leaves has another root: something before it was changed");
                     self.found(size.saturating_sub(1), what);
                 }
             }

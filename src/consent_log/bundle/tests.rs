@@ -88,8 +88,7 @@ async fn a_bundle_as_it_was_written_verifies_with_the_script_and_here() {
 async fn a_part_of_the_log_is_verified_in_the_whole_tree() {
     let dir = folder();
     filled(dir.path()).await;
-    let (_around, bundle, told) =
-        bundled(dir.path(), &Filter { site: Some("b.example".to_owned()), ..Filter::default() });
+    let (_around, bundle, told) = bundled(dir.path(), &Filter { site: Some("b.example".to_owned()), ..Filter::default() });
     assert!(told.here < told.leaves, "{told:?}");
     let text = fs::read_to_string(bundle.join("records.jsonl")).expect("records");
     assert!(text.contains("b.example") && !text.contains("a.example"), "{text}");
@@ -123,7 +122,8 @@ async fn what_an_act_erased_or_restricted_is_missing_and_named() {
     assert_eq!(code, 0, "{said}");
     // Missing without an act, and erased although it is here.
     let leaves = fs::read_to_string(bundle.join("leaves")).expect("leaves");
-    let state = |index: u64| leaves.lines().nth(index as usize).and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned();
+    let state =
+        |index: u64| leaves.lines().nth(index as usize).and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned();
     let put = |index: u64, state: &str| {
         let line = |(at, line): (u64, &str)| match line.rsplit_once(' ') {
             Some((head, _)) if at == index => format!("{head} {state}\n"),
@@ -240,7 +240,11 @@ async fn what_is_missing_or_too_much_is_named() {
     for file in proofs(&bundle) {
         let bytes = fs::read(&file).expect("a file");
         fs::remove_file(&file).expect("removable");
-        assert!(verify(&bundle, None, &mut |_, _| {}).map_or(true, |verified| !verified.findings.is_empty()), "{}", file.display());
+        assert!(
+            verify(&bundle, None, &mut |_, _| {}).map_or(true, |verified| !verified.findings.is_empty()),
+            "{}",
+            file.display()
+        );
         assert_ne!(script(&bundle, &[]).0, 0, "{}", file.display());
         fs::write(&file, &bytes).expect("writable");
     }
