@@ -60,17 +60,25 @@ impl Reachable {
 
 /// Broken is what only a new process mends: a consent log that failed to write or is gone. A full disk is
 /// not: a new process would find it as full.
-pub(super) fn healthy(log: &ConsentLog, sites: &[Arc<Site>]) -> Response<Body> {
+pub(super) fn healthy(log: &ConsentLog, sites: &[Arc<Site>], warnings: &[String]) -> Response<Body> {
     let log = log.health();
     let broken = matches!(log, LogHealth::Poisoned { .. } | LogHealth::Closed);
     let reasons = if broken { vec![log_fault(&log)] } else { Vec::new() };
     let policy = policies(sites);
-    let told = json!({ "healthy": !broken, "reasons": reasons, "consent_log": log_told(&log), "policy": policy });
+    let told = json!({
+        "healthy": !broken, "reasons": reasons, "warnings": warnings, "consent_log": log_told(&log), "policy": policy,
+    });
     wire::answer(status(!broken), wire::JSON, told.to_string())
 }
 
 /// Ready is a gate that can record a grant, reaches every site behind, and is not about to stop.
-pub(super) async fn ready(log: &ConsentLog, sites: &[Arc<Site>], reachable: &Reachable, stopping: bool) -> Response<Body> {
+pub(super) async fn ready(
+    log: &ConsentLog,
+    sites: &[Arc<Site>],
+    reachable: &Reachable,
+    stopping: bool,
+    warnings: &[String],
+) -> Response<Body> {
     let log = log.health();
     let mut reasons = Vec::new();
     if stopping {
@@ -92,7 +100,8 @@ pub(super) async fn ready(log: &ConsentLog, sites: &[Arc<Site>], reachable: &Rea
     let policy = policies(sites);
     let ready = reasons.is_empty();
     let told = json!({
-        "ready": ready, "reasons": reasons, "consent_log": log_told(&log), "upstreams": upstreams, "policy": policy,
+        "ready": ready, "reasons": reasons, "warnings": warnings, "consent_log": log_told(&log), "upstreams": upstreams,
+        "policy": policy,
     });
     wire::answer(status(ready), wire::JSON, told.to_string())
 }

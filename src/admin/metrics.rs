@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    consent_log::{ConsentLog, Health},
+    consent_log::{ConsentLog, Health, Pushes},
     site::Site,
     telemetry::metrics::{CONTENT_TYPE, Metrics},
     wire::{self, Body},
@@ -21,9 +21,12 @@ type Labelled = Family<Vec<(&'static str, String)>, Gauge>;
 const STATES: [&str; 4] = ["ready", "low_disk", "poisoned", "closed"];
 
 /// All metrics of the process.
-pub(super) fn told(metrics: &Metrics, log: &ConsentLog, sites: &[Arc<Site>]) -> Response<Body> {
+pub(super) fn told(metrics: &Metrics, log: &ConsentLog, pushes: Option<&Pushes>, sites: &[Arc<Site>]) -> Response<Body> {
     let mut now = Registry::with_prefix("consentry");
     read_log(&mut now, log);
+    if let Some(pushes) = pushes {
+        read_pushes(&mut now, pushes);
+    }
     let policy = Labelled::default();
     for site in sites {
         let revision = site.snapshot().policy.revision().to_string();
@@ -58,6 +61,21 @@ fn read_log(now: &mut Registry, log: &ConsentLog) {
     if let Ok(free) = log.free_bytes() {
         gauge("consent_log_free", "What is free on the disk of the consent log", Some(Unit::Bytes), free);
     }
+}
+
+/// How checkpoints get to second parties: a row for each way that is used.
+fn read_pushes(now: &mut Registry, pushes: &Pushes) {
+    let (age, failures, alarm) = (Labelled::default(), Labelled::default(), Labelled::default());
+    for pushed in pushes.told() {
+        let way = || vec![("way", pushed.way.to_string())];
+        age.get_or_create(&way()).set(i64::try_from(pushed.age.as_secs()).unwrap_or(i64::MAX));
+        failures.get_or_create(&way()).set(i64::try_from(pushed.failures).unwrap_or(i64::MAX));
+        alarm.get_or_create(&way()).set(i64::from(pushed.alarm.is_some()));
+    }
+    let help = "Since a second party last had the newest checkpoint of the consent log";
+    now.register_with_unit("consent_log_push_age", help, Unit::Seconds, age);
+    now.register("consent_log_push_failures", "Tries to push a checkpoint that failed since the start", failures);
+    now.register("consent_log_push_alarm", "1 where that has failed for too long, or would push another history", alarm);
 }
 
 fn state(health: &Health) -> &'static str {

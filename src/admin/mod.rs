@@ -14,7 +14,7 @@ pub use health::{Probe, Reached};
 
 use crate::{
     config::AdminToken,
-    consent_log::ConsentLog,
+    consent_log::{ConsentLog, Pushes},
     site::Sites,
     telemetry::metrics::Metrics,
     wire::{self, Body},
@@ -27,6 +27,7 @@ pub struct Admin {
     sites: Arc<Sites>,
     log: Arc<ConsentLog>,
     metrics: Arc<Metrics>,
+    pushes: Option<Arc<Pushes>>,
     token: Option<AdminToken>,
     reachable: Reachable,
     stopping: watch::Receiver<bool>,
@@ -40,14 +41,16 @@ pub struct Told {
     pub log: Arc<ConsentLog>,
     /// What was counted.
     pub metrics: Arc<Metrics>,
+    /// How pushing checkpoints to second parties goes, where somebody is named.
+    pub pushes: Option<Arc<Pushes>>,
 }
 
 impl Admin {
     /// `token` opens it to other machines; `probe` asks the sites behind; `stopping` turns true when the gate is
     /// about to stop.
     pub fn new(told: Told, token: Option<AdminToken>, probe: Probe, stopping: watch::Receiver<bool>) -> Self {
-        let Told { sites, log, metrics } = told;
-        Self { sites, log, metrics, token, reachable: Reachable::new(probe), stopping }
+        let Told { sites, log, metrics, pushes } = told;
+        Self { sites, log, metrics, pushes, token, reachable: Reachable::new(probe), stopping }
     }
 
     /// Answers `/healthz` (the process and its consent log live), `/readyz` (it may get requests), `/metrics`
@@ -61,11 +64,11 @@ impl Admin {
             return refusal(StatusCode::METHOD_NOT_ALLOWED, "GET");
         }
         match (req.uri().path(), entry) {
-            ("/healthz", Entry::Whole) => health::healthy(&self.log, &self.sites.all()),
+            ("/healthz", Entry::Whole) => health::healthy(&self.log, &self.sites.all(), &self.warnings()),
             ("/readyz", Entry::Whole) => self.ready().await,
-            ("/healthz", _) => bare(&health::healthy(&self.log, &self.sites.all())),
+            ("/healthz", _) => bare(&health::healthy(&self.log, &self.sites.all(), &self.warnings())),
             ("/readyz", _) => bare(&self.ready().await),
-            ("/metrics", Entry::Whole) => metrics::told(&self.metrics, &self.log, &self.sites.all()),
+            ("/metrics", Entry::Whole) => metrics::told(&self.metrics, &self.log, self.pushes.as_deref(), &self.sites.all()),
             ("/reports", Entry::Whole) => wire::answer(StatusCode::OK, wire::JSON, reports::told(&self.sites.all()).to_string()),
             (_, Entry::Whole) => refusal(StatusCode::NOT_FOUND, "there are /healthz, /readyz, /metrics and /reports"),
             _ => {
@@ -78,7 +81,12 @@ impl Admin {
 
     async fn ready(&self) -> Response<Body> {
         let stopping = *self.stopping.borrow();
-        health::ready(&self.log, &self.sites.all(), &self.reachable, stopping).await
+        health::ready(&self.log, &self.sites.all(), &self.reachable, stopping, &self.warnings()).await
+    }
+
+    /// What somebody has to look at although the gate does its work.
+    fn warnings(&self) -> Vec<String> {
+        self.pushes.iter().flat_map(|pushes| pushes.told()).filter_map(|pushed| pushed.alarm).collect()
     }
 }
 

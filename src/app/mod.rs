@@ -10,6 +10,7 @@ mod retention;
 mod service;
 mod source;
 mod told;
+mod witness;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -21,7 +22,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::{live::Live, reload::Reloader};
+use self::{live::Live, reload::Reloader, witness::Push};
 use crate::{
     admin,
     config::{Config, Fault, Limits},
@@ -240,8 +241,14 @@ impl App {
                 tls.run(stopping.clone()).await;
             }
         };
-        let told =
-            admin::Told { sites: Arc::clone(&self.live.sites), log: Arc::clone(&log), metrics: Arc::clone(&telemetry.metrics) };
+        let push = self.live.config.witness.as_ref().map(|config| Push::new(config, &self.live.config.data));
+        let told = admin::Told {
+            sites: Arc::clone(&self.live.sites),
+            log: Arc::clone(&log),
+            metrics: Arc::clone(&telemetry.metrics),
+            pushes: push.as_ref().map(Push::pushes),
+        };
+        let push = witness::run(push, stopping.clone());
         let told = Arc::new(admin::Admin::new(told, self.live.config.admin_token.clone(), probe, stopping.clone()));
         let admin = self.admin.into_iter().map(Socket::plain).collect();
         let admin = listen::serve(admin, listen::Setting::direct(&limits), draining, move |req: Request<_>, _| {
@@ -268,7 +275,7 @@ impl App {
             failed
         };
         service::ready();
-        let running = async { tokio::join!(front, renewal, admin, retention, reload, reopen, stop) };
+        let running = async { tokio::join!(front, renewal, admin, retention, reload, reopen, push, stop) };
         let failed = tokio::select! {
             (.., failed) = running => failed,
             () = service::watchdog() => None,

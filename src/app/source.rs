@@ -108,6 +108,9 @@ fn read(file: &Path) -> Result<(Config, Vec<Fault>), Vec<Fault>> {
         *path = beside.join(&*path);
     }
     config.data = beside.join(&config.data);
+    if let Some(file) = config.witness.as_mut().and_then(|witness| witness.file.as_mut()) {
+        *file = beside.join(&*file);
+    }
     if let Some(tls) = &mut config.tls {
         tls.lie_beside(&beside);
     }

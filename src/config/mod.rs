@@ -10,5 +10,5 @@ pub use paths::PathPatterns;
 pub use reader::{At, File, Section, nearest};
 pub use settings::{
     Access, AcmeConfig, AdminToken, CertificateFiles, ChallengeKind, Config, Containment, HostPattern, Limits, Rings, SiteConfig,
-    TlsConfig, UpstreamHost, parse_upstream,
+    TlsConfig, UpstreamHost, WitnessConfig, parse_upstream,
 };

@@ -240,6 +240,47 @@ pub enum LogError {
         /// The data folder.
         dir: PathBuf,
     },
+    /// A backup could not be written or read.
+    #[error("the backup {} cannot be written or read", .path.display())]
+    Backup {
+        /// The folder, or the file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder is no backup, or not as it was written.
+    #[error("{} is no backup that can be restored: {what}. Use another one", .path.display())]
+    NotBackup {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A log is there already.
+    #[error("there is a consent log in {} already. Stop the gate, move consent-log.db away and keep it, then restore", .dir.display())]
+    Occupied {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// The backup is older than what the log has promised.
+    #[error(
+        "the backup has {leaves} entries and the log is known to have had {before}: the last {} are lost with it. Look for a newer backup, or go on with --accept-loss; the log then gets a new key",
+        .before - .leaves
+    )]
+    Loss {
+        /// Leaves in the backup.
+        leaves: u64,
+        /// Leaves that a signed checkpoint says there were.
+        before: u64,
+    },
+    /// A bundle could not be written or read.
+    #[error("the bundle {} cannot be written or read", .path.display())]
+    Bundle {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The output could not be written.
     #[error("the output cannot be written")]
     Output(#[source] io::Error),

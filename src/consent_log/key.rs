@@ -91,6 +91,27 @@ fn signer(line: &str) -> Option<Signer> {
 }
 
 fn create(dir: &Path, file: &Path) -> Result<Keys, KeyFault> {
+    let (signer, line) = fresh()?;
+    put(dir, file, &line)?;
+    let verifiers = vec![signer.verifier()];
+    Ok(Keys { signer, verifiers })
+}
+
+/// Puts a new key, and with it a new origin, before those of a key file; the one that signed until now goes on to
+/// vouch for older checkpoints. The folder must be the caller's alone. Returns the new public key.
+pub(super) fn renew(dir: &Path) -> Result<Verifier, LogError> {
+    let file = dir.join(KEY_FILE);
+    let fault = |source| LogError::Key { file: file.clone(), source };
+    let text = fs::read_to_string(&file).map_err(|error| fault(error.into()))?;
+    let old = parse(&text).map_err(fault)?;
+    let (signer, line) = fresh().map_err(fault)?;
+    let behind: String = old.verifiers.iter().map(|verifier| format!("{verifier}\n")).collect();
+    put(dir, &file, &(line + &behind)).map_err(|error| fault(error.into()))?;
+    Ok(signer.verifier())
+}
+
+/// A key with a name of its own, and its line.
+fn fresh() -> Result<(Signer, String), KeyFault> {
     let (mut seed, mut name) = ([0; 32], [0; 8]);
     getrandom::fill(&mut seed)?;
     getrandom::fill(&mut name)?;
@@ -98,10 +119,12 @@ fn create(dir: &Path, file: &Path) -> Result<Keys, KeyFault> {
     let signer = Signer::new(&name, &seed).ok_or(KeyFault::Secret)?;
     let mut secret = vec![1];
     secret.extend(seed);
-    let public = signer.verifier().to_string();
-    let id = public.split('+').nth(1).unwrap_or_default();
-    let text = format!("{SECRET}{name}+{id}+{}\n", STANDARD.encode(secret));
-    // Whole or not at all, and only then signed with.
+    let line = format!("{SECRET}{name}+{}+{}\n", signer.verifier().id(), STANDARD.encode(secret));
+    Ok((signer, line))
+}
+
+/// Whole or not at all, and only then signed with.
+fn put(dir: &Path, file: &Path, text: &str) -> io::Result<()> {
     let beside = file.with_extension("key.new");
     let _ = fs::remove_file(&beside);
     let mut options = OpenOptions::new();
@@ -112,7 +135,5 @@ fn create(dir: &Path, file: &Path) -> Result<Keys, KeyFault> {
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
     fs::rename(&beside, file)?;
-    File::open(dir)?.sync_all()?;
-    let verifiers = vec![signer.verifier()];
-    Ok(Keys { signer, verifiers })
+    File::open(dir)?.sync_all()
 }

@@ -12,6 +12,8 @@
 //! Merkle tree over the commitments. Not here: what the visitor's cookie holds, and what a decision may contain.
 
 mod act;
+mod backup;
+mod bundle;
 mod canonical;
 mod certificate;
 mod control;
@@ -30,11 +32,15 @@ mod room;
 mod stats;
 mod store;
 mod tiles;
+pub mod timestamp;
 pub mod tree;
 mod verify;
+mod witness;
 mod writer;
 
 pub use act::{Act, ActKind, Deed, Indices, NoIndices, On, Reason};
+pub use backup::{BackedUp, Restore, Restored, back_up, restore, rotate_key};
+pub use bundle::{Bundled, verify as verify_bundle};
 pub use canonical::{NotCanonical, canonical};
 pub use certificate::{Certificate, NoCertificate};
 pub use control::{Control, SOCKET, order};
@@ -51,6 +57,7 @@ pub use stats::{Counts, Group, Stats};
 pub use store::{FILE, StoreError, Synchronous};
 pub use tiles::TILES;
 pub use verify::{Finding, Proof, Verified};
+pub use witness::{NotPushed, Pushed, Pushes, Way, Witness, last_note};
 pub use writer::{ConsentLog, Health, Options, Recorded};
 
 #[cfg(test)]

@@ -211,7 +211,7 @@ impl Reader {
         Ok((rows, next))
     }
 
-    fn checked(&self, row: Row) -> Result<Leaf, LogError> {
+    pub(super) fn checked(&self, row: Row) -> Result<Leaf, LogError> {
         let (leaf, recomputed) = self.read(row)?;
         if leaf.commitment == recomputed { Ok(leaf) } else { Err(self.damaged(leaf.index, Damage::Commitment)) }
     }

@@ -28,6 +28,8 @@ use crate::vocab::Hash;
 
 /// The folder of the published log, in the data folder.
 pub const TILES: &str = "consent-log";
+/// Time stamps of checkpoints, `N.tsr` for the one of N leaves, in the data folder.
+pub(super) const TIMESTAMPS: &str = "consent-log/timestamps";
 /// The newest checkpoint, in that folder.
 const CHECKPOINT: &str = "checkpoint";
 /// At most one round of writing in so long.

@@ -60,6 +60,14 @@ pub(in crate::cli) enum LogCommand {
     /// the shorter of what the record's own policy said and what --config says today counts. Restricted records are kept.
     /// `consentry serve` does the same once a day.
     Retain(Retain),
+    /// Write a folder that an auditor verifies without this program
+    Bundle(Bundle),
+    /// Copy the log and its keys into a folder, while the gate runs or not
+    Backup(Backup),
+    /// Check a backup and put it into a data folder that has no log
+    Restore(Restore),
+    /// Give the log a new key and name from its next checkpoint on; the gate must be stopped
+    RotateKey,
 }
 
 /// Whose records.
@@ -243,6 +251,9 @@ pub(in crate::cli) struct Verify {
     /// A checkpoint kept elsewhere: the log must have grown from it
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) from_checkpoint: Option<PathBuf>,
+    /// Check this folder, which `log bundle` wrote, instead of a log
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) bundle: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
@@ -260,6 +271,55 @@ pub(in crate::cli) struct Prove {
     /// Record, salt, proof and key as JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
+}
+
+/// `consentry log bundle`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Bundle {
+    /// The folder to write, which must be empty or not there
+    #[arg(short, long, value_name = "DIR")]
+    pub(in crate::cli) output: PathBuf,
+    /// Decided at or after this time (RFC 3339) or day (UTC)
+    #[arg(long, value_name = "T", value_parser = parse_from)]
+    pub(in crate::cli) from: Option<Timestamp>,
+    /// Decided before this time (RFC 3339), or up to the end of this day (UTC)
+    #[arg(long, value_name = "T", value_parser = parse_to)]
+    pub(in crate::cli) to: Option<Timestamp>,
+    /// On this site
+    #[arg(long, value_name = "S")]
+    pub(in crate::cli) site: Option<String>,
+}
+
+/// `consentry log backup`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Backup {
+    /// The folder to write, which must be empty or not there
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) folder: PathBuf,
+}
+
+/// `consentry log restore`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Restore {
+    /// The folder that `log backup` wrote
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) folder: PathBuf,
+    /// A journal of erasures, beside one that lies in the data folder: what was erased is erased again
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) erasures: Option<PathBuf>,
+    /// The newest checkpoint that is known from elsewhere, such as the one that was pushed last
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) from_checkpoint: Option<PathBuf>,
+    /// Go on although entries are lost; the log gets a new key
+    #[arg(long)]
+    pub(in crate::cli) accept_loss: bool,
+}
+
+impl Bundle {
+    /// As the log understands it.
+    pub(super) fn filter(&self) -> Filter {
+        Filter { from: self.from, to: self.to, site: self.site.clone(), ..Filter::default() }
+    }
 }
 
 impl FilterArgs {

@@ -3,6 +3,7 @@
 //! Arguments in, text or JSON out. What is read and how it is checked lives in `consent_log`.
 
 mod args;
+mod custody;
 mod proofs;
 mod rights;
 mod table;
@@ -99,6 +100,12 @@ pub(super) enum LogCliError {
 
 /// Runs a command over the log in `dir`. Whoever reads the answer may stop reading: that is no error.
 pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    match &args.command {
+        LogCommand::Verify(verify) if verify.bundle.is_some() => return proofs::verify_bundle(verify, streams),
+        LogCommand::Restore(restore) => return custody::restore(restore, dir, args.operator.as_deref(), streams),
+        LogCommand::RotateKey => return custody::rotate_key(dir, streams),
+        _ => {}
+    }
     let reader = Reader::open(dir)?;
     let desk = Desk { dir, operator: args.operator.as_deref() };
     let done = match &args.command {
@@ -111,6 +118,10 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
         LogCommand::Erase(erase) => rights::erase(erase, &desk, &reader, streams),
         LogCommand::Restrict(restrict) => rights::restrict(restrict, &desk, &reader, streams),
         LogCommand::Retain(retain) => rights::retain(retain, args, &desk, streams),
+        LogCommand::Bundle(bundle) => proofs::bundle(bundle, &desk, &reader, streams),
+        LogCommand::Backup(backup) => custody::backup(backup, &desk, streams),
+        // Above: they need no log, or none here.
+        LogCommand::Restore(_) | LogCommand::RotateKey => Ok(()),
     };
     match done {
         Err(LogCliError::Output(e) | LogCliError::Log(LogError::Output(e))) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,33 +1,47 @@
-//! `consentry log verify` and `prove`.
+//! `consentry log verify`, `prove` and `bundle`.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use serde_json::json;
 
 use super::{
     LogCliError, Progress, Streams,
-    args::{Prove, Verify},
+    args::{Bundle, Prove, Verify},
     leaf_json,
+    rights::Desk,
     table::table,
 };
 use crate::{
     cli::count,
-    consent_log::{Reader, Verified},
+    consent_log::{self, Reader, Verified},
 };
 
 pub(super) fn verify(args: &Verify, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
-    let held = args
-        .from_checkpoint
-        .as_ref()
-        .map(|file| fs::read_to_string(file).map_err(|source| LogCliError::Unreadable { file: file.clone(), source }));
-    let held = held.transpose()?;
+    let held = args.from_checkpoint.as_ref().map(text).transpose()?;
     let mut progress = Progress::new(streams.err, streams.err_is_terminal);
     let verified = reader.verify(held.as_deref(), &mut |done, of| progress.tell(done, of))?;
     drop(progress);
+    answer(&verified, args, streams)
+}
+
+pub(super) fn verify_bundle(args: &Verify, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    let Some(folder) = &args.bundle else { return Ok(()) };
+    let held = args.from_checkpoint.as_ref().map(text).transpose()?;
+    let mut progress = Progress::new(streams.err, streams.err_is_terminal);
+    let verified = consent_log::verify_bundle(folder, held.as_deref(), &mut |done, of| progress.tell(done, of))?;
+    drop(progress);
+    answer(&verified, args, streams)
+}
+
+pub(super) fn text(file: &PathBuf) -> Result<String, LogCliError> {
+    fs::read_to_string(file).map_err(|source| LogCliError::Unreadable { file: file.clone(), source })
+}
+
+fn answer(verified: &Verified, args: &Verify, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     if args.json {
-        writeln!(streams.out, "{:#}", verified_json(&verified))?;
+        writeln!(streams.out, "{:#}", verified_json(verified))?;
     } else {
-        told(&verified, held.is_some(), streams)?;
+        told(verified, args.from_checkpoint.is_some(), streams)?;
     }
     match verified.findings.first() {
         None => Ok(()),
@@ -90,4 +104,25 @@ pub(super) fn prove(args: &Prove, reader: &Reader, streams: &mut Streams<'_>) ->
         Some(file) => fs::write(file, text).map_err(|source| LogCliError::File { file: file.clone(), source }),
         None => Ok(streams.out.write_all(text.as_bytes())?),
     }
+}
+
+pub(super) fn bundle(args: &Bundle, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    // Before the bundle is made: the act that says so is then in it.
+    desk.record_read("bundle", None, streams);
+    let mut progress = Progress::new(streams.err, streams.err_is_terminal);
+    let told = reader.bundle(&args.output, &args.filter(), &mut |done, of| progress.tell(done, of))?;
+    drop(progress);
+    let rows = [
+        ("leaves", told.leaves),
+        ("here", told.here),
+        ("erased", told.erased),
+        ("restricted", told.restricted),
+        ("checkpoints", told.checkpoints),
+        ("time stamps", told.timestamps),
+    ];
+    table(streams.out, &[], &rows.map(|(name, number)| vec![name.to_owned(), number.to_string()]))?;
+    let folder = args.output.display();
+    writeln!(streams.out, "\nWritten to {folder}. Check it with: sh {folder}/verify.sh")?;
+    writeln!(streams.out, "It holds personal data: hand it over as such.")?;
+    Ok(())
 }

@@ -56,7 +56,7 @@ impl Desk<'_> {
 }
 
 /// The name of this system's user; the one who became root by sudo rather than root.
-fn user() -> String {
+pub(super) fn user() -> String {
     let id = fs::metadata("/proc/self").map_or(0, |process| process.uid());
     if let Some(name) = std::env::var("SUDO_USER").ok().filter(|_| id == 0) {
         return name;

@@ -5,6 +5,7 @@ mod admin;
 mod host;
 mod sites;
 mod tls;
+mod witness;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -17,6 +18,7 @@ pub use access::Access;
 pub use admin::AdminToken;
 pub use host::HostPattern;
 pub use sites::{Containment, Rings, SiteConfig, UpstreamHost, parse_upstream};
+pub use witness::WitnessConfig;
 
 /// Everything `consentry serve` needs to know, checked: what the process has, and its sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub sites: Vec<SiteConfig>,
     /// The folder of the consent log, the signing keys and what ACME issued.
     pub data: PathBuf,
+    /// Who else gets the consent log's checkpoints; `None`: nobody.
+    pub witness: Option<WitnessConfig>,
     /// What is told of each request.
     pub access: Access,
     /// Every bound by name.
@@ -190,6 +194,7 @@ impl Default for Config {
             sites: vec![SiteConfig::default()],
             tls: None,
             data: PathBuf::from("consentry-data"),
+            witness: None,
             access: Access::default(),
             limits: Limits::default(),
         }
@@ -219,7 +224,7 @@ impl Config {
             if let Some(at) = root.string("data") {
                 config.data = PathBuf::from(at.value);
             }
-            read_log(root);
+            config.witness = read_log(root);
             config.tls = tls::read(root, config.listen);
             config.access = Access::read(root);
             if let Some(mut section) = root.section("limits") {
@@ -271,8 +276,8 @@ fn parse_network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
-fn read_log(root: &mut Section<'_>) {
-    let Some(mut section) = root.section("log") else { return };
+fn read_log(root: &mut Section<'_>) -> Option<WitnessConfig> {
+    let mut section = root.section("log")?;
     if let Some(at) = section.string("store")
         && at.value != "sqlite"
     {
@@ -282,7 +287,9 @@ fn read_log(root: &mut Section<'_>) {
             "write \"sqlite\": consent-log.db in the data folder",
         );
     }
+    let witness = WitnessConfig::read(&mut section);
     section.finish();
+    witness
 }
 
 #[cfg(test)]

@@ -20,8 +20,17 @@ use crate::{
 
 pub(super) fn write(reader: &Reader, leaf: &Leaf, out: &mut dyn Write) -> Result<(), LogError> {
     let html = match leaf.kind {
-        LeafKind::Notice => format!("\"_html\":{},", canonical(&Value::String(reader.notice_html(leaf)?))?),
-        LeafKind::Decision | LeafKind::Policy | LeafKind::Act => String::new(),
+        LeafKind::Notice => Some(reader.notice_html(leaf)?),
+        LeafKind::Decision | LeafKind::Policy | LeafKind::Act => None,
+    };
+    line(leaf, html, out)
+}
+
+/// The line of a leaf, with a notice's markup where it is given.
+pub(in crate::consent_log) fn line(leaf: &Leaf, html: Option<String>, out: &mut dyn Write) -> Result<(), LogError> {
+    let html = match html {
+        Some(html) => format!("\"_html\":{},", canonical(&Value::String(html))?),
+        None => String::new(),
     };
     if leaf.bytes.is_empty() {
         let (why, act) = match (leaf.erased, leaf.restricted) {

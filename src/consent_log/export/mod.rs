@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{Filter, LogError, Reader};
+pub(super) use jsonl::line;
 
 /// The form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -93,6 +93,13 @@ impl View {
         Ok(Self { conn, file, format })
     }
 
+    /// Writes a copy of the whole log as of now into a new file, without what was deleted from it. The log may be
+    /// written to meanwhile.
+    pub(in crate::consent_log) fn copy_into(&self, file: &Path) -> Result<(), LogError> {
+        let name = file.to_string_lossy();
+        self.conn.execute("VACUUM INTO ?1", [&*name]).map(|_| ()).map_err(failed(&self.file))
+    }
+
     pub(in crate::consent_log) fn file(&self) -> &Path {
         &self.file
     }

@@ -114,6 +114,11 @@ impl Verifier {
         &self.name
     }
 
+    /// Its key id (c2sp.org/signed-note), 8 hexadecimal digits.
+    pub fn id(&self) -> String {
+        format!("{:08x}", u32::from_be_bytes(key_id(&self.name, &self.key)))
+    }
+
     /// The Ed25519 public key (RFC 8032), 32 bytes.
     pub fn key(&self) -> &[u8; 32] {
         &self.key
@@ -135,7 +140,7 @@ impl std::fmt::Display for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut key = vec![ED25519_TYPE];
         key.extend(self.key);
-        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(key_id(&self.name, &self.key)), STANDARD.encode(key))
+        write!(f, "{}+{}+{}", self.name, self.id(), STANDARD.encode(key))
     }
 }
 

@@ -31,7 +31,7 @@ use crate::vocab::Hash;
 /// Leaves read at a time.
 const PAGE: u64 = 500;
 /// More findings than these help nobody.
-const FINDINGS_MAX: usize = 50;
+pub(super) const FINDINGS_MAX: usize = 50;
 
 /// What [`Reader::verify`] found.
 #[derive(Clone, Debug, Default)]
@@ -172,7 +172,7 @@ impl Reader {
         Ok(())
     }
 
-    fn root(&self, size: u64) -> Result<Hash, LogError> {
+    pub(super) fn root(&self, size: u64) -> Result<Hash, LogError> {
         let mut tree = Frontier::default();
         while tree.size() < size {
             let next = (tree.size() + PAGE).min(size);
