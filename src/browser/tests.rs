@@ -182,7 +182,7 @@ fn the_script_knows_cookies_as_the_policy_does() {
 // === what it weighs ===
 
 /// The code of the guard, without data and stand-ins.
-const GUARD_GZIP_BYTES_MAX: usize = 6_800;
+const GUARD_GZIP_BYTES_MAX: usize = 6_820;
 /// A vendor's data: about 2,000 bytes for the first sixteen.
 const VENDOR_GZIP_BYTES_MAX: usize = 130;
 

@@ -24,7 +24,7 @@ use lol_html::{
     send::{Element, ElementContentHandlers, HtmlRewriter, Settings},
 };
 
-use super::tag::{AMP, ATTRIBUTES, EMBEDDED_FOREIGN, FOREIGN, INERT_BASE, MIXED_FOREIGN, NESTED_FOREIGN, UNCOMMON, is_watched};
+use super::tag::{AMP, ATTRIBUTES, INERT_BASE, UNCOMMON, is_watched};
 
 /// What to look out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,6 @@ pub(super) struct Start {
     /// Whether content can follow: neither void nor self-closed in foreign content.
     pub(super) has_content: bool,
     pub(super) inside: Inside,
-    /// Whether browsers may see it in HTML although it is reported foreign.
-    pub(super) doubtful: bool,
     /// Whether the tag may be missing without a change in how the rest is read. In foreign content an
     /// `<img>` takes the parser back to HTML, so without it the text that follows may become markup.
     pub(super) expendable: bool,
@@ -103,10 +101,6 @@ pub(super) struct Attribute {
 pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     attributes: Vec<Attribute>,
-    /// From where on namespaces are doubtful.
-    pub(super) doubtful_from: Option<usize>,
-    /// From where on namespaces are known to be wrong.
-    pub(super) unreadable_from: Option<usize>,
     /// Start tags of `base` elements in templates.
     pub(super) inert: Vec<usize>,
 }
@@ -197,8 +191,6 @@ impl Locator {
         batch.clear();
         let mut log = lock(&self.log);
         std::mem::swap(batch, &mut log.batch);
-        batch.doubtful_from = log.doubtful_from;
-        batch.unreadable_from = log.mixed_foreign;
     }
 }
 
@@ -226,18 +218,8 @@ struct Log {
     /// A `frameset` is never left again, nor is, in older browsers, a `select` that another end tag
     /// closed.
     inside: Inside,
-    /// From where on namespaces are doubtful, because this parser only goes up or down one level:
-    /// an HTML tag inside nested foreign content, such as `<hr>`, takes browsers all the way back to
-    /// HTML, `<svg/>` does not take them anywhere, and `</div>` takes them out of a `<svg>` inside.
-    doubtful_from: Option<usize>,
-    /// Where one kind of foreign content stands in the other, and not by way of HTML: browsers do not
-    /// see that other kind at all, and this parser does.
-    mixed_foreign: Option<usize>,
-    embedded_foreign: Option<usize>,
-    /// Roots of foreign content in a piece; not counted in a page.
-    roots: u32,
-    /// The last of them.
-    root: Option<String>,
+    /// Whether there has been foreign content in a piece; not asked in a page.
+    foreign: bool,
 }
 
 /// What a handler notes.
@@ -255,32 +237,16 @@ enum Watch {
     Amp,
     /// Only that there is one in a template.
     InertBase,
-    /// Only that there is one.
-    NestedForeign,
-    MixedForeign,
-    EmbeddedForeign,
-    /// Only how it ends.
-    Foreign,
 }
 
 fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
-    static SELECTORS: LazyLock<[Selector; 9]> = LazyLock::new(|| {
-        [UNCOMMON, ATTRIBUTES, FOREIGN, NESTED_FOREIGN, MIXED_FOREIGN, EMBEDDED_FOREIGN, "*", AMP, INERT_BASE]
-            .map(|text| text.parse().expect("the selectors are constants that parse"))
+    static SELECTORS: LazyLock<[Selector; 5]> = LazyLock::new(|| {
+        [UNCOMMON, ATTRIBUTES, "*", AMP, INERT_BASE].map(|text| text.parse().expect("the selectors are constants that parse"))
     });
-    let [uncommon, attributes, foreign, nested, mixed, embedded, any, amp, inert] = &*SELECTORS;
+    let [uncommon, attributes, any, amp, inert] = &*SELECTORS;
     match plan {
         Plan::Tags => {
-            vec![
-                (uncommon, Watch::Named),
-                (attributes, Watch::Opening),
-                (foreign, Watch::Foreign),
-                (nested, Watch::NestedForeign),
-                (mixed, Watch::MixedForeign),
-                (embedded, Watch::EmbeddedForeign),
-                (amp, Watch::Amp),
-                (inert, Watch::InertBase),
-            ]
+            vec![(uncommon, Watch::Named), (attributes, Watch::Opening), (amp, Watch::Amp), (inert, Watch::InertBase)]
         }
         Plan::Piece => vec![(any, Watch::Any), (inert, Watch::InertBase)],
         Plan::Prologue => vec![(any, Watch::Prologue)],
@@ -288,17 +254,10 @@ fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
 }
 
 fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, '_>) {
-    match watch {
-        Watch::NestedForeign => return lock(shared).doubt(element),
-        Watch::MixedForeign => return lock(shared).mix(element),
-        Watch::EmbeddedForeign => return lock(shared).embed(element),
-        Watch::Foreign => return note_foreign(shared, element),
-        Watch::InertBase => {
-            let mut log = lock(shared);
-            let at = log.origin + element.source_location().bytes().start;
-            return log.batch.inert.push(at);
-        }
-        Watch::Named | Watch::Opening | Watch::Any | Watch::Prologue | Watch::Amp => {}
+    if watch == Watch::InertBase {
+        let mut log = lock(shared);
+        let at = log.origin + element.source_location().bytes().start;
+        return log.batch.inert.push(at);
     }
     // A name costs an allocation: only where an end tag may be wanted, or a name changes the state.
     let name = if watch == Watch::Opening { String::new() } else { element.tag_name() };
@@ -312,9 +271,9 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
         && match watch {
             Watch::Named | Watch::Any => match name.as_str() {
                 "script" | "style" | "noscript" | "iframe" | "select" => true,
+                "textarea" | "title" | "xmp" | "noembed" | "noframes" => true,
                 // Only in pieces is one of them cut with its content.
                 "object" | "video" | "audio" | "applet" => watch == Watch::Any,
-                "textarea" | "title" | "xmp" | "noembed" | "noframes" => log.inside().any() || log.doubtful_from.is_some(),
                 _ => false,
             },
             Watch::Prologue => name == "template",
@@ -327,22 +286,10 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     match name.as_str() {
         "select" if has_content => log.selects += 1,
         "frameset" => log.inside.frameset = true,
-        "svg" | "math" if watch == Watch::Any => {
-            log.roots += 1;
-            if log.root.as_ref().is_some_and(|root| *root != name) {
-                log.mix(element);
-            }
-            log.root = Some(name.clone());
-            if log.roots > 1 {
-                log.doubt(element);
-            }
-        }
+        "svg" | "math" => log.foreign |= watch == Watch::Any,
         _ => {}
     }
     drop(log);
-    if matches!(name.as_str(), "svg" | "math") && watch == Watch::Any {
-        note_foreign(shared, element);
-    }
     if wants_end && let Some(handlers) = element.end_tag_handlers() {
         let shared = Arc::clone(shared);
         handlers.push(Box::new(move |end| {
@@ -352,49 +299,9 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     }
 }
 
-/// Foreign content must end with its own end tag. If an ancestor's closes it, browsers are back in
-/// HTML; if it is self-closed, or in a `select`, they may never have left; this parser is in it still.
-fn note_foreign(shared: &Arc<Mutex<Log>>, element: &mut Element<'_, '_>) {
-    let mut log = lock(shared);
-    if element.is_self_closing() || log.inside().any() {
-        log.doubt(element);
-    }
-    drop(log);
-    let Some(handlers) = element.end_tag_handlers() else { return };
-    let shared = Arc::clone(shared);
-    handlers.push(Box::new(move |end| {
-        if !matches!(end.name().as_str(), "svg" | "math") {
-            lock(&shared).doubt_from(end.source_location().bytes().end);
-        }
-        Ok(())
-    }));
-}
-
 impl Log {
     fn inside(&self) -> Inside {
         Inside { select: self.inside.select || self.selects > 0, ..self.inside }
-    }
-
-    fn doubt(&mut self, element: &Element<'_, '_>) {
-        self.doubt_from(element.source_location().bytes().end);
-    }
-
-    fn doubt_from(&mut self, place: usize) {
-        self.doubtful_from.get_or_insert(self.origin + place);
-    }
-
-    // For one element these two may come in either order.
-    fn mix(&mut self, element: &Element<'_, '_>) {
-        let at = self.origin + element.source_location().bytes().start;
-        if self.embedded_foreign != Some(at) {
-            self.mixed_foreign.get_or_insert(at);
-        }
-    }
-
-    fn embed(&mut self, element: &Element<'_, '_>) {
-        let at = self.origin + element.source_location().bytes().start;
-        self.embedded_foreign = Some(at);
-        self.mixed_foreign.take_if(|mixed| *mixed == at);
     }
 
     /// The element's number, and whether another handler has noted it.
@@ -425,8 +332,7 @@ impl Log {
             span: shift(element.source_location().bytes(), origin),
             attributes: from..self.batch.attributes.len(),
             foreign,
-            expendable: !foreign && self.roots == 0,
-            doubtful: foreign && self.doubtful_from.is_some(),
+            expendable: !foreign && !self.foreign,
             has_content,
             inside: self.inside(),
         }));

@@ -17,6 +17,7 @@ mod codec;
 mod css;
 mod element;
 mod finding;
+mod foreign;
 mod inject;
 mod insert;
 mod inventory;
@@ -45,7 +46,7 @@ use crate::{
     vocab::{Grants, Verdict},
 };
 pub use codec::{Coding, DecodeError, Opener};
-pub use inventory::{HOSTS_MAX, Inventory, inventory, sheet_hosts};
+pub use inventory::{Inventory, inventory, sheet_hosts};
 pub use outcome::Outcome;
 pub use sheet::SheetGate;
 pub use sniff::{Kind, SNIFF_BYTES, sniff};
@@ -202,8 +203,9 @@ pub enum GateError {
     Nesting,
     /// Browsers disagree, or the parser cannot be sure, on what is text and what is markup.
     #[error(
-        "at byte {at} of the page it is not certain what is text and what is markup: look for a self-closed or nested svg or \
-         math around a script, style, title or CDATA section, or for plaintext in a select; change the markup, or exempt the path"
+        "at byte {at} of the page it is not certain what is text and what is markup: look before it for an svg or math with tags \
+         that are not closed, or closed twice, above all in a title, desc or foreignObject, or for plaintext in a select; \
+         change the markup, or exempt the path"
     )]
     Ambiguous {
         /// Offset in the decoded page.
@@ -414,19 +416,8 @@ pub fn explain(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) ->
 
 /// Reports what a page carries, tags in the order of their places, without changing it.
 pub fn inspect(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) -> Result<PageReport, GateError> {
-    let page = Page {
-        policy: Arc::clone(policy),
-        grants,
-        base: base.clone(),
-        nonce: String::new(),
-        head: String::new(),
-        body: String::new(),
-        amend_csp: None,
-        observe: true,
-        hold: true,
-        frame: String::new(),
-    };
-    let mut gate = Gate::new(Arc::new(page), Limits { report_tags_max: usize::MAX, ..Limits::default() });
+    let mut gate =
+        Gate::new(Arc::new(observed(policy, grants, base)), Limits { report_tags_max: usize::MAX, ..Limits::default() });
     gate.lenient = false;
     let mut unchanged = Vec::new();
     for chunk in html.chunks(STEP_BYTES) {
@@ -437,6 +428,22 @@ pub fn inspect(policy: &Arc<Policy>, grants: Grants, base: &Url, html: &[u8]) ->
     let mut report = std::mem::take(&mut gate.findings.report);
     report.tags.sort_by_key(|tag| tag.offset);
     Ok(report)
+}
+
+/// A page of which it is only told what is in it.
+fn observed(policy: &Arc<Policy>, grants: Grants, base: &Url) -> Page {
+    Page {
+        policy: Arc::clone(policy),
+        grants,
+        base: base.clone(),
+        nonce: String::new(),
+        head: String::new(),
+        body: String::new(),
+        amend_csp: None,
+        observe: true,
+        hold: true,
+        frame: String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub(super) enum Awaits {
     SecondReading,
     /// Its end, which must be the same whether it is in HTML or in foreign content.
     SameEnd,
+    /// Its text, which must be the same in both.
+    SameText,
     /// Its end, to be cut up to there.
     Cut,
 }
@@ -66,6 +68,7 @@ impl Open {
             | Awaits::Noscript
             | Awaits::SecondReading
             | Awaits::SameEnd
+            | Awaits::SameText
             | Awaits::Cut => Some(self.at),
         }
     }

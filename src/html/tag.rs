@@ -130,6 +130,7 @@ pub(super) fn is_watched(name: &str) -> bool {
                 | "applet"
                 | "param"
                 | "svg"
+                | "math"
         )
 }
 
@@ -138,18 +139,6 @@ pub(super) const AMP: &str = "html[amp] *,html[\u{26a1}] *,html[amp4ads] *,html[
 
 /// A `base` in a template is none.
 pub(super) const INERT_BASE: &str = "template base";
-
-/// Foreign content in foreign content.
-pub(super) const NESTED_FOREIGN: &str = "svg svg,svg math,math svg,math math";
-
-/// Foreign content.
-pub(super) const FOREIGN: &str = "svg,math";
-
-/// One kind of foreign content in the other. Directly inside, `<svg>` in `<math>` is no SVG at all.
-pub(super) const MIXED_FOREIGN: &str = "svg math,math svg";
-
-/// One kind of foreign content in the other by way of HTML, as far as it is met.
-pub(super) const EMBEDDED_FOREIGN: &str = "foreignObject math,annotation-xml svg,mtext svg";
 
 /// Properties of SVG that take a `url()` and are attributes too.
 const PRESENTATION: [&str; 12] = [

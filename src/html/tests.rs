@@ -1,6 +1,7 @@
 //! The gate at its door: markup in, markup out.
 
 mod css;
+mod foreign;
 mod inside;
 
 use super::*;
@@ -384,32 +385,6 @@ fn older_browsers_read_markup_inside_a_select() {
     );
     let plaintext = "<frameset><plaintext><img src=//acme.example>";
     assert!(matches!(gate_with(&page(|_| {}), &Limits::default(), plaintext.as_bytes()), Err(GateError::Ambiguous { .. })));
-}
-
-#[test]
-fn where_namespaces_are_doubtful_both_readings_must_agree() {
-    // After `<svg><svg><hr>`, and after `<svg/>`, browsers are in HTML: there the first end tag
-    // counts, self-closing does not, and CDATA is a comment up to the first `>`.
-    for html in [
-        "<svg><svg><hr><script><!-- </script><script src=//acme.example></script> --></script>",
-        "<svg/><style><!-- </style><script src=//acme.example></script>",
-        "<svg/><script/>acme('init')</script>",
-        "<div><svg></div><script/>acme('init')</script>",
-        "<div><svg></div><style><!-- </style><img src=//acme.example>",
-        "<math/><![CDATA[ > <img src=//acme.example> ]]>",
-        "<noscript><svg/><![CDATA[ > <img src=//acme.example> ]]></noscript>",
-        "<math><svg><foreignObject><script/><noscript><img src=//acme.example></noscript>",
-    ] {
-        let result = gate_with(&page(|_| {}), &Limits::default(), html.as_bytes());
-        assert!(matches!(result, Err(GateError::Ambiguous { .. })), "{html}: {result:?}");
-    }
-    untouched("<svg><svg><title>x</title><style>a{}</style></svg></svg><script>/* <![CDATA[ */ x /* ]]> */</script>");
-    untouched("<svg><foreignObject><math><mi>x</mi></math></foreignObject></svg><math><mtext><svg></svg></mtext></math>");
-    untouched("<svg viewBox='0 0 1 1'/><style>a{}</style><script>if (a < b) x()</script>");
-    check(
-        "<noscript><svg><img src=//acme.example><title><img src=//acme.example></title></noscript>",
-        "<noscript><svg><img ~~=\"acme:marketing\" ~src=//acme.example><title><img src=//acme.example></title></noscript>",
-    );
 }
 
 #[test]

@@ -11,9 +11,10 @@ use url::Url;
 use super::{
     GateError, Limits, Page,
     address::{Resolver, decode},
-    certain::{Doubt, no_end_in},
+    certain::{no_end_in, no_markup_in},
     element::{Element, name_end},
     finding::Findings,
+    foreign::{Agreement, Foreign},
     locate::{Attribute, Batch, End, Event, Start},
     noscript,
     open::{Awaits, Open, configuration_ends, foreign_styles_end, piece_fits, script_ends, script_goes_on},
@@ -83,19 +84,17 @@ pub(super) struct Walker {
     /// How many pieces this one is inside of.
     pub(super) depth: u8,
     open: Vec<Open>,
-    doubt: Option<Doubt>,
+    foreign: Foreign,
 }
 
 impl Walker {
     pub(super) fn new(ctx: Context, setting: Setting, depth: u8) -> Self {
-        Self { ctx, setting, depth, open: Vec::new(), doubt: None }
+        let foreign = Foreign::new(ctx.limits.memory_bytes_max);
+        Self { ctx, setting, depth, open: Vec::new(), foreign }
     }
 
     /// Takes in what the parser saw. `view` covers all of it, and all that is held.
     pub(super) fn walk(&mut self, view: View<'_>, batch: &Batch, findings: &mut Findings) -> Result<(), GateError> {
-        if let (None, Some(from)) = (&self.doubt, batch.doubtful_from) {
-            self.doubt = Some(Doubt::new(from));
-        }
         for event in &batch.events {
             match event {
                 Event::Start(start) => {
@@ -105,17 +104,12 @@ impl Walker {
                 Event::End(end) => self.end(view, end, findings)?,
             }
         }
-        if let Some(at) = batch.unreadable_from {
-            return Err(GateError::Ambiguous { at });
-        }
         findings.check(&self.ctx.limits)
     }
 
     /// Looks at what is open when no event lies before `safe` any more.
     pub(super) fn advance(&mut self, view: View<'_>, safe: usize, findings: &mut Findings) -> Result<(), GateError> {
-        if let Some(doubt) = &mut self.doubt {
-            doubt.search(view, safe)?;
-        }
+        self.foreign.read(view, safe)?;
         for open in &mut self.open {
             let text = open.content..safe.max(open.content);
             match &open.awaits {
@@ -124,6 +118,10 @@ impl Walker {
                 Awaits::SameEnd => {
                     piece_fits(&self.ctx.limits, &text)?;
                     no_end_in(view, open.at, text)?;
+                }
+                Awaits::SameText => {
+                    piece_fits(&self.ctx.limits, &text)?;
+                    no_markup_in(view, open.at, text)?;
                 }
                 Awaits::ForeignStyles { .. } | Awaits::Configuration => piece_fits(&self.ctx.limits, &text)?,
                 Awaits::Styles(_) | Awaits::Cut => {}
@@ -137,6 +135,11 @@ impl Walker {
 
     /// The document, or the piece, ends at `end` with elements still open.
     pub(super) fn finish(&mut self, view: View<'_>, end: usize, findings: &mut Findings) -> Result<(), GateError> {
+        self.foreign.read(view, end)?;
+        if self.setting == Setting::Noscript && self.foreign.is_open() {
+            // Without scripts the page goes on in there.
+            return Err(GateError::Ambiguous { at: end });
+        }
         while let Some(open) = self.open.pop() {
             self.close(view, open, end..end, findings)?;
         }
@@ -151,7 +154,7 @@ impl Walker {
     /// Nothing from this offset on may be forgotten yet.
     pub(super) fn keep(&self) -> Option<usize> {
         let open = self.open.iter().find(|open| open.keeps()).map(|open| open.at);
-        open.into_iter().chain(self.doubt.as_ref().map(Doubt::keep)).min()
+        open.into_iter().chain(self.foreign.keep()).min()
     }
 
     // === start tags ===
@@ -167,11 +170,12 @@ impl Walker {
         let name_end = name_end(view, start);
         let tag = Tag::of(view.get(start.span.start + 1..name_end));
         let element = Element { view, tag, start, name_end, attributes };
-        if start.doubtful && tag.reads_differently() {
-            if !start.has_content {
-                return Err(GateError::Ambiguous { at: start.span.start });
-            }
-            self.push(&element, Awaits::SameEnd);
+        if element.name().eq_ignore_ascii_case(b"svg") || element.name().eq_ignore_ascii_case(b"math") {
+            self.foreign.read(view, start.span.start)?;
+            self.foreign.enter(start);
+        }
+        if tag.reads_differently() || tag == Tag::Base {
+            self.compare(&element, inert)?;
         }
         // In foreign content its text is markup, and was seen.
         let apart = start.inside.any() && !start.foreign;
@@ -204,6 +208,26 @@ impl Walker {
         Ok(())
     }
 
+    /// What the parser makes of an element must be what browsers make of it, or come to the same.
+    fn compare(&mut self, element: &Element<'_>, inert: bool) -> Result<(), GateError> {
+        let (start, tag) = (element.start, element.tag);
+        self.foreign.read(element.view, start.span.end)?;
+        let ambiguous = Err(GateError::Ambiguous { at: start.span.start });
+        if tag == Tag::Base {
+            let counts = !inert && !self.ctx.base_settled && element.value(b"href").is_some();
+            return if counts && !self.foreign.is_certain(start) { ambiguous } else { Ok(()) };
+        }
+        match self.foreign.agreement(start)? {
+            Agreement::Same => {}
+            _ if !start.has_content || tag == Tag::Plaintext => return ambiguous,
+            // To those for whom it is no text there is nothing in it.
+            Agreement::MaybeMarkup if element.view.get(start.span.clone()).ends_with(b"/>") => return ambiguous,
+            Agreement::MaybeMarkup => self.push(element, Awaits::SameText),
+            Agreement::MaybeText => self.push(element, Awaits::SameEnd),
+        }
+        Ok(())
+    }
+
     pub(super) fn push(&mut self, element: &Element<'_>, awaits: Awaits) {
         if element.start.has_content {
             self.open.push(Open {
@@ -221,7 +245,7 @@ impl Walker {
 
     /// The first `<base href>` of a document counts; in foreign content it is none.
     pub(super) fn base(&mut self, element: &Element<'_>) {
-        if self.ctx.base_settled || element.start.foreign && !element.start.doubtful {
+        if self.ctx.base_settled || element.start.foreign {
             return;
         }
         if let Some(href) = element.value(b"href") {
@@ -318,6 +342,12 @@ impl Walker {
             }
             Awaits::SameEnd => {
                 no_end_in(view, open.at, text)?;
+                if !end.is_empty() && !open.is_closed_by(view, &end) {
+                    return Err(GateError::Ambiguous { at: open.at });
+                }
+            }
+            Awaits::SameText => {
+                no_markup_in(view, open.at, text)?;
                 if !end.is_empty() && !open.is_closed_by(view, &end) {
                     return Err(GateError::Ambiguous { at: open.at });
                 }

@@ -106,7 +106,7 @@ const assign = at => (args, element, name) => {
 
 // Everything in a tree that no parser of the page has seen.
 const look = element => {
-  for (const { name, value } of element.attributes ? [...element.attributes] : []) {
+  for (const { name, value } of [...element.attributes || []]) {
     const may = passed(element, name, value);
     if (may !== undefined && may !== value) changes++, set(element, name, may);
   }

@@ -31,18 +31,25 @@ const find = (rules, text) => {
   for (const one of rules.sort((a, b) => a.order - b.order)) if (!hits.has(one.hit[0]) && matches(one, text)) hits.set(...one.hit);
   return [...hits];
 };
+// Pages name the same few hosts over and over.
+const byHost = new Map();
+const rulesFor = host => {
+  // A country's ending is one key for all of them.
+  if (!byHost.has(host)) byHost.set(host, [...new Set([host, host.replace(/\.[^.]+$/, '%'), host.replace(/\.(com?|net?|org?)\.[a-z][a-z]$/, '%')])]
+    .flatMap(name => name.split('.').flatMap((_, at, labels) => under(labels.slice(at).join('.')))));
+  return byHost.get(host);
+};
 const needs = address => {
   let url;
-  try { url = new URL(address, self.document ? document.baseURI : location); } catch (_) { return null; }
-  const host = url.hostname.replace(/\.+$/, '').replace(/\.localhost$/, '');
+  try {
+    // Most of what pages make themselves has no host.
+    if (/^(data|blob):/.test(address)) return null;
+    url = new URL(address, self.document ? document.baseURI : location);
+  } catch (_) { return null; }
+  const host = url.hostname.replace(/(\.localhost)?\.*$/, '');
   if (!host) return null;
-  const text = [unescape(url.pathname).replace(/\/\/+/g, '/'), ...[...url.searchParams].map(pair => pair.join('=')), ''].join('\n');
-  const rules = [...anywhere(text)];
-  // A country's ending is one key for all of them.
-  for (let key of new Set([host, host.replace(/\.[^.]+$/, '%'), host.replace(/\.(com?|net?|org?)\.[a-z][a-z]$/, '%')])) {
-    for (; key; key = key.replace(/^[^.]*\.?/, '')) rules.push(...under(key));
-  }
-  const hits = rules[0] ? find(rules, text) : rules;
+  const text = [unescape(url.pathname).replace(/\/\/+/g, '/'), ...[...url.search && url.searchParams].map(pair => pair.join('=')), ''].join('\n');
+  const hits = find([...anywhere(text), ...rulesFor(host)], text);
   return hits[0] ? hits : null;
 };
 

@@ -25,6 +25,7 @@ mod hardened;
 mod hints;
 mod hostile;
 mod journey;
+mod live;
 mod noscript;
 mod order;
 mod refusal;

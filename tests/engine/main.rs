@@ -14,6 +14,7 @@
 
 mod again;
 mod documents;
+mod foreign;
 mod html5lib;
 mod oracle;
 mod world;

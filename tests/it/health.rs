@@ -86,18 +86,23 @@ async fn a_log_that_cannot_record_is_told_by_what_mends_it() {
     assert!(metrics.contains("consentry_consent_log_state{state=\"poisoned\"} 1\n"), "{metrics}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_gate_that_drains_is_not_ready_and_says_so_until_the_end() {
-    let slow = Upstream::start(|_| {
-        std::thread::sleep(Duration::from_secs(2));
+    // The request stays under way until the test has seen what it came for: no clock decides.
+    let (seen, end) = std::sync::mpsc::channel::<()>();
+    let (arrived, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let end = std::sync::Mutex::new(end);
+    let slow = Upstream::start(move |_| {
+        let _ = arrived.send(());
+        let _ = end.lock().expect("no panic holds it").recv_timeout(Duration::from_secs(30));
         b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nlast".to_vec()
     })
     .await;
-    let mut gate = Gate::start(&slow).await;
+    let mut gate = Gate::with(&slow, |config| config.limits.drain_s = 60).await;
     let asking = tokio::net::TcpStream::connect(gate.address).await.expect("the gate listens");
     let (mut read, mut write) = asking.into_split();
     tokio::io::AsyncWriteExt::write_all(&mut write, b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n").await.expect("sent");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    asked.recv().await.expect("the request is with the upstream");
     gate.begin_stop();
     let began = Instant::now();
     let told = loop {
@@ -105,10 +110,12 @@ async fn a_gate_that_drains_is_not_ready_and_says_so_until_the_end() {
         if ready.status == 503 {
             break ready.json();
         }
-        assert!(began.elapsed() < Duration::from_secs(1), "it says so at once");
+        assert!(began.elapsed() < Duration::from_secs(20), "it says so at once");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(reasons(&told).contains("stopping"), "{told}");
     assert_eq!(gate.admin("/healthz", &[]).await.status, 200);
+    seen.send(()).expect("the upstream waits for it");
     let mut answer = Vec::new();
     read.read_to_end(&mut answer).await.expect("the request under way ends");
     assert!(String::from_utf8_lossy(&answer).ends_with("last"));

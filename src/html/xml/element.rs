@@ -50,7 +50,6 @@ impl Reader {
             foreign: space == Space::Svg,
             has_content: !tag.is_empty,
             inside: Inside::default(),
-            doubtful: false,
             expendable: false,
         };
         let element = Element { view, tag: kind, start: &start, name_end: tag.name_end, attributes: &plain };
