@@ -178,7 +178,7 @@ async fn append_together(dir: &Path) {
 
 /// What a decision brings along.
 #[derive(Clone, Copy)]
-enum Size {
+pub(crate) enum Size {
     /// A notice of its own, large enough that the write-ahead log is checkpointed on the way.
     Large,
     /// The same notice every time.
@@ -186,14 +186,18 @@ enum Size {
 }
 
 async fn one(log: &ConsentLog, nth: usize, size: Size) -> Result<Recorded, LogError> {
+    let (sha256, html) = notice(nth, size);
+    log.ensure_policy(&policy()).await?;
+    log.ensure_notice(NoticeLeaf { sha256, json: "{}".to_owned(), html }).await?;
+    log.append(record(sha256)).await
+}
+
+pub(crate) fn notice(nth: usize, size: Size) -> (Hash, String) {
     let html = match size {
         Size::Large => format!("<p>{nth}</p>").repeat(30_000),
         Size::Small => "<p>Do you agree?</p>".to_owned(),
     };
-    let sha256 = Hash::of(html.as_bytes());
-    log.ensure_policy(&policy()).await?;
-    log.ensure_notice(NoticeLeaf { sha256, json: "{}".to_owned(), html }).await?;
-    log.append(record(sha256)).await
+    (Hash::of(html.as_bytes()), html)
 }
 
 fn lift() {
@@ -233,12 +237,12 @@ fn options(synchronous: Synchronous) -> Options {
     Options { reserve_bytes: 0, synchronous, ..Options::default() }
 }
 
-fn policy() -> PolicyLeaf {
+pub(crate) fn policy() -> PolicyLeaf {
     let canonical = "{}".to_owned();
     PolicyLeaf { revision: PolicyRevision(Hash::of(canonical.as_bytes())), canonical, source_hashes: BTreeMap::new() }
 }
 
-fn record(notice: Hash) -> Record {
+pub(crate) fn record(notice: Hash) -> Record {
     let time = Timestamp::now();
     Record {
         id: record_id(time),

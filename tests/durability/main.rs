@@ -14,6 +14,7 @@ mod disk;
 mod ending;
 mod failing;
 mod gate;
+mod histories;
 mod killed;
 mod mount;
 mod power;
