@@ -30,7 +30,7 @@ impl Log {
         self.around.path().join("backup")
     }
 
-    fn new(&self) -> PathBuf {
+    fn place(&self) -> PathBuf {
         self.around.path().join("new")
     }
 
@@ -64,13 +64,13 @@ async fn a_backup_comes_back_as_it_was() {
     assert!(matches!(back_up(log.dir.path(), &log.backup()), Err(LogError::Backup { .. })), "nothing is written over");
     // Nothing is missing, as the newest checkpoint says: it is the same log.
     let same = Restore { checkpoint: Some(log.checkpoint()), ..how() };
-    let restored = restore(&log.backup(), &log.new(), &same).expect("restored");
+    let restored = restore(&log.backup(), &log.place(), &same).expect("restored");
     assert_eq!(restored, Restored { leaves: 6, lost: 0, key: None, aside: None });
-    let found = verified(&log.new(), Some(&log.checkpoint()));
+    let found = verified(&log.place(), Some(&log.checkpoint()));
     assert_eq!((found.findings.clone(), found.leaves), (vec![], 7), "the act of restoring is one more");
-    assert_eq!(fs::read_to_string(log.new().join(COOKIE_KEYS)).expect("keys"), "keys");
-    assert!(Reader::open(&log.new()).expect("a log").show(&all[3].id().to_string()).is_ok());
-    assert!(matches!(restore(&log.backup(), &log.new(), &same), Err(LogError::Occupied { .. })), "never over a log");
+    assert_eq!(fs::read_to_string(log.place().join(COOKIE_KEYS)).expect("keys"), "keys");
+    assert!(Reader::open(&log.place()).expect("a log").show(&all[3].id().to_string()).is_ok());
+    assert!(matches!(restore(&log.backup(), &log.place(), &same), Err(LogError::Occupied { .. })), "never over a log");
 }
 
 #[tokio::test]
@@ -90,20 +90,20 @@ async fn a_restore_that_loses_entries_says_so_and_goes_on_under_another_name() {
     log.decide().await;
     let late = log.checkpoint();
     // Into the folder where the log was: its published checkpoint is still there.
-    fs::create_dir_all(log.new().join(TILES)).expect("a folder");
-    fs::write(log.new().join(TILES).join("checkpoint"), &late).expect("writable");
-    let refused = restore(&log.backup(), &log.new(), &how()).expect_err("an entry would be lost");
+    fs::create_dir_all(log.place().join(TILES)).expect("a folder");
+    fs::write(log.place().join(TILES).join("checkpoint"), &late).expect("writable");
+    let refused = restore(&log.backup(), &log.place(), &how()).expect_err("an entry would be lost");
     assert!(matches!(refused, LogError::Loss { leaves: 6, before: 7 }), "{refused}");
     assert!(refused.to_string().contains("the last 1 are lost"), "{refused}");
-    assert!(!log.new().join(FILE).exists());
-    let restored = restore(&log.backup(), &log.new(), &Restore { accept_loss: true, ..how() }).expect("restored");
+    assert!(!log.place().join(FILE).exists());
+    let restored = restore(&log.backup(), &log.place(), &Restore { accept_loss: true, ..how() }).expect("restored");
     assert_eq!((restored.leaves, restored.lost), (6, 1));
     let key = restored.key.clone().expect("another key");
     assert!(restored.aside.is_some_and(|aside| aside.join("checkpoint").exists()), "what was promised is kept");
-    let found = verified(&log.new(), None);
+    let found = verified(&log.place(), None);
     assert_eq!((found.findings.clone(), found.key.as_deref()), (vec![], Some(key.as_str())));
     // Both logs have a checkpoint of seven entries now, under two names.
-    let own = Reader::open(&log.new()).expect("a log").newest_checkpoint().expect("readable").expect("a checkpoint");
+    let own = Reader::open(&log.place()).expect("a log").newest_checkpoint().expect("readable").expect("a checkpoint");
     let origin = |note: &str| note.lines().next().unwrap_or_default().to_owned();
     assert_eq!(own.size, 7);
     assert_ne!(
@@ -112,7 +112,7 @@ async fn a_restore_that_loses_entries_says_so_and_goes_on_under_another_name() {
     );
     assert_ne!(origin(&own.note), origin(&late));
     // Who holds the promise sees that it was not kept.
-    assert!(!verified(&log.new(), Some(&late)).findings.is_empty());
+    assert!(!verified(&log.place(), Some(&late)).findings.is_empty());
     // Where nothing is known of what came after, nothing is promised twice either.
     let unknown = log.around.path().join("unknown");
     assert!(restore(&log.backup(), &unknown, &how()).expect("restored").key.is_some());
@@ -136,12 +136,12 @@ async fn what_was_erased_since_does_not_come_back() {
     assert!(text(&log.backup()).contains(subject) && !text(log.dir.path()).contains(subject));
     // Given, and lying in the folder already.
     let given = Restore { erasures: Some(log.dir.path().join(ERASURES)), accept_loss: true, ..how() };
-    restore(&log.backup(), &log.new(), &given).expect("restored");
+    restore(&log.backup(), &log.place(), &given).expect("restored");
     let lying = log.around.path().join("lying");
     fs::create_dir(&lying).expect("a folder");
     fs::copy(log.dir.path().join(ERASURES), lying.join(ERASURES)).expect("a copy");
     restore(&log.backup(), &lying, &how()).expect("restored");
-    for dir in [log.new(), lying] {
+    for dir in [log.place(), lying] {
         assert!(!text(&dir).contains(subject));
         let bytes = fs::read(dir.join(FILE)).expect("the database");
         assert!(!bytes.windows(subject.len()).any(|part| part == subject.as_bytes()), "not in the file either");
@@ -162,17 +162,17 @@ async fn a_backup_that_was_changed_is_not_restored() {
             let mut other = bytes.clone();
             other[at] ^= 1;
             fs::write(&file, &other).expect("writable");
-            let restored = restore(&log.backup(), &log.new(), &Restore { accept_loss: true, ..how() });
+            let restored = restore(&log.backup(), &log.place(), &Restore { accept_loss: true, ..how() });
             // The manifest's own words of when and by what version are for people.
             assert!(restored.is_err() || name == MANIFEST, "{name} byte {at}");
-            let _ = fs::remove_dir_all(log.new());
+            let _ = fs::remove_dir_all(log.place());
         }
         fs::remove_file(&file).expect("removable");
-        assert!(restore(&log.backup(), &log.new(), &how()).is_err(), "{name} is gone");
+        assert!(restore(&log.backup(), &log.place(), &how()).is_err(), "{name} is gone");
         fs::write(&file, &bytes).expect("writable");
     }
     let other = Restore { checkpoint: Some(Log::backed_up().await.0.checkpoint()), accept_loss: true, ..how() };
-    assert!(matches!(restore(&log.backup(), &log.new(), &other), Err(LogError::NotBackup { .. })), "another log's checkpoint");
+    assert!(matches!(restore(&log.backup(), &log.place(), &other), Err(LogError::NotBackup { .. })), "another log's checkpoint");
 }
 
 #[tokio::test]
@@ -192,5 +192,5 @@ async fn a_rotated_key_signs_and_the_old_one_vouches_for_what_it_signed() {
     Reader::open(log.dir.path()).expect("a log").bundle(&bundle, &Default::default(), &mut |_, _| {}).expect("a bundle");
     let script = std::process::Command::new("sh").arg(bundle.join("verify.sh")).args(["--key", &key]).output().expect("a shell");
     assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stdout));
-    assert!(matches!(rotate_key(&log.new()), Err(LogError::Missing { .. })));
+    assert!(matches!(rotate_key(&log.place()), Err(LogError::Missing { .. })));
 }

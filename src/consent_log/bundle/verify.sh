@@ -100,9 +100,11 @@ BEGIN { tables() }
 # hashes FILE: the SHA-256, in hexadecimal, of each line of hexadecimal digits.
 hashes() {
 	awk -v W="$w" "$lib"'
-		{ file = sprintf("%s/f/%04d", W, n % 1000); printf "printf %%b \"%s\" >%s\n", octal($0), file; names = names " " file; n++ }
-		n % 1000 == 0 { print "sha256sum" names; names = "" }
-		END { if (names != "") print "sha256sum" names }
+		{ file = W "/f/" n % 1000; printf "printf %%b \"%s\" >%s\n", octal($0), file; names = names " " file; n++ }
+		n % 1000 == 0 { done() }
+		END { if (names != "") done() }
+		# Made anew each time: some file systems wait for the disk where a file is written over.
+		function done() { print "sha256sum" names "; rm -f" names; names = "" }
 	' "$1" | sh | cut -c 1-64
 }
 
@@ -383,8 +385,10 @@ say "$count signatures"
 awk -v W="$w" "$lib"'
 	BEGIN { while ((getline key < (W "/keys")) > 0) { split(key, part, " "); names[part[2]] = part[1] } }
 	{
-		printf "printf \"%%s\\n\" \"%s\" %d \"%s\" >%s/m; printf %%b \"%s\" >%s/s; ", names[$4], $1, base($2), W, octal($3), W
-		printf "openssl pkeyutl -verify -pubin -inkey %s/p/%s.pem -rawin -in %s/m -sigfile %s/s >/dev/null 2>&1 || echo %d %s\n", W, $4, W, W, $1, $5
+		printf "printf \"%%s\\n\" \"%s\" %d \"%s\" >%s/f/m%d; printf %%b \"%s\" >%s/f/s%d; ", names[$4], $1, base($2), W, NR, octal($3), W, NR
+		printf "openssl pkeyutl -verify -pubin -inkey %s/p/%s.pem -rawin -in %s/f/m%d -sigfile %s/f/s%d >/dev/null 2>&1 || echo %d %s\n", W, $4, W, NR, W, NR, $1, $5
+		used = used " " W "/f/m" NR " " W "/f/s" NR
+		if (NR % 500 == 0) { print "rm -f" used; used = "" }
 	}
 ' "$w/checkpoints" | sh >"$w/unsigned"
 while read -r size which; do
