@@ -24,7 +24,7 @@ use lol_html::{
     send::{Element, ElementContentHandlers, HtmlRewriter, Settings},
 };
 
-use super::tag::{AMP, ATTRIBUTES, INERT_BASE, UNCOMMON, is_watched};
+use super::tag::{AMP, ATTRIBUTES, UNCOMMON, is_watched};
 
 /// What to look out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +101,6 @@ pub(super) struct Attribute {
 pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     attributes: Vec<Attribute>,
-    /// Start tags of `base` elements in templates.
-    pub(super) inert: Vec<usize>,
 }
 
 impl Batch {
@@ -113,7 +111,6 @@ impl Batch {
     fn clear(&mut self) {
         self.events.clear();
         self.attributes.clear();
-        self.inert.clear();
     }
 }
 
@@ -235,30 +232,23 @@ enum Watch {
     Prologue,
     /// Start and end tags of those with a name of AMP's.
     Amp,
-    /// Only that there is one in a template.
-    InertBase,
 }
 
 fn watches(plan: Plan) -> Vec<(&'static Selector, Watch)> {
-    static SELECTORS: LazyLock<[Selector; 5]> = LazyLock::new(|| {
-        [UNCOMMON, ATTRIBUTES, "*", AMP, INERT_BASE].map(|text| text.parse().expect("the selectors are constants that parse"))
+    static SELECTORS: LazyLock<[Selector; 4]> = LazyLock::new(|| {
+        [UNCOMMON, ATTRIBUTES, "*", AMP].map(|text| text.parse().expect("the selectors are constants that parse"))
     });
-    let [uncommon, attributes, any, amp, inert] = &*SELECTORS;
+    let [uncommon, attributes, any, amp] = &*SELECTORS;
     match plan {
         Plan::Tags => {
-            vec![(uncommon, Watch::Named), (attributes, Watch::Opening), (amp, Watch::Amp), (inert, Watch::InertBase)]
+            vec![(uncommon, Watch::Named), (attributes, Watch::Opening), (amp, Watch::Amp)]
         }
-        Plan::Piece => vec![(any, Watch::Any), (inert, Watch::InertBase)],
+        Plan::Piece => vec![(any, Watch::Any)],
         Plan::Prologue => vec![(any, Watch::Prologue)],
     }
 }
 
 fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, '_>) {
-    if watch == Watch::InertBase {
-        let mut log = lock(shared);
-        let at = log.origin + element.source_location().bytes().start;
-        return log.batch.inert.push(at);
-    }
     // A name costs an allocation: only where an end tag may be wanted, or a name changes the state.
     let name = if watch == Watch::Opening { String::new() } else { element.tag_name() };
     if watch == Watch::Amp && !name.starts_with("amp-") || watch == Watch::Named && !is_watched(&name) {
@@ -270,7 +260,7 @@ fn note_start(shared: &Arc<Mutex<Log>>, watch: Watch, element: &mut Element<'_, 
     let wants_end = has_content
         && match watch {
             Watch::Named | Watch::Any => match name.as_str() {
-                "script" | "style" | "noscript" | "iframe" | "select" => true,
+                "script" | "style" | "noscript" | "iframe" | "select" | "template" => true,
                 "textarea" | "title" | "xmp" | "noembed" | "noframes" => true,
                 // Only in pieces is one of them cut with its content.
                 "object" | "video" | "audio" | "applet" => watch == Watch::Any,

@@ -53,6 +53,8 @@ pub(super) enum Awaits {
     SameEnd,
     /// Its text, which must be the same in both.
     SameText,
+    /// Its end, up to which a `base` is none.
+    Template,
     /// Its end, to be cut up to there.
     Cut,
 }
@@ -63,6 +65,7 @@ impl Open {
         match &self.awaits {
             Awaits::Text { progress, .. } => matches!(progress, Progress::Waiting { .. }).then_some(self.at),
             Awaits::Styles(styles) => styles.hold(),
+            Awaits::Template => None,
             Awaits::ForeignStyles { .. }
             | Awaits::Configuration
             | Awaits::Noscript
@@ -75,7 +78,7 @@ impl Open {
 
     /// Whether its text will be read again.
     pub(super) fn keeps(&self) -> bool {
-        !matches!(self.awaits, Awaits::Text { progress: Progress::Settled, .. } | Awaits::Styles(_))
+        !matches!(self.awaits, Awaits::Text { progress: Progress::Settled, .. } | Awaits::Styles(_) | Awaits::Template)
     }
 
     /// Whether an end tag is its own, and not an ancestor's.

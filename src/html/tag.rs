@@ -131,14 +131,12 @@ pub(super) fn is_watched(name: &str) -> bool {
                 | "param"
                 | "svg"
                 | "math"
+                | "template"
         )
 }
 
 /// Elements of AMP, in pages that say they are AMP.
 pub(super) const AMP: &str = "html[amp] *,html[\u{26a1}] *,html[amp4ads] *,html[\u{26a1}4ads] *";
-
-/// A `base` in a template is none.
-pub(super) const INERT_BASE: &str = "template base";
 
 /// Properties of SVG that take a `url()` and are attributes too.
 const PRESENTATION: [&str; 12] = [

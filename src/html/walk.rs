@@ -12,7 +12,7 @@ use super::{
     GateError, Limits, Page,
     address::{Resolver, decode},
     certain::{no_end_in, no_markup_in},
-    element::{Element, name_end},
+    element::{Element, name_at, name_end},
     finding::Findings,
     foreign::{Agreement, Foreign},
     locate::{Attribute, Batch, End, Event, Start},
@@ -85,12 +85,14 @@ pub(super) struct Walker {
     pub(super) depth: u8,
     open: Vec<Open>,
     foreign: Foreign,
+    /// Whether a template may be open that the parser took for closed, or the other way round.
+    templates_doubtful: bool,
 }
 
 impl Walker {
     pub(super) fn new(ctx: Context, setting: Setting, depth: u8) -> Self {
         let foreign = Foreign::new(ctx.limits.memory_bytes_max);
-        Self { ctx, setting, depth, open: Vec::new(), foreign }
+        Self { ctx, setting, depth, open: Vec::new(), foreign, templates_doubtful: false }
     }
 
     /// Takes in what the parser saw. `view` covers all of it, and all that is held.
@@ -98,8 +100,7 @@ impl Walker {
         for event in &batch.events {
             match event {
                 Event::Start(start) => {
-                    let inert = batch.inert.contains(&start.span.start);
-                    self.start(view, start, batch.attributes(start), inert, findings)?;
+                    self.start(view, start, batch.attributes(start), findings)?;
                 }
                 Event::End(end) => self.end(view, end, findings)?,
             }
@@ -124,7 +125,7 @@ impl Walker {
                     no_markup_in(view, open.at, text)?;
                 }
                 Awaits::ForeignStyles { .. } | Awaits::Configuration => piece_fits(&self.ctx.limits, &text)?,
-                Awaits::Styles(_) | Awaits::Cut => {}
+                Awaits::Styles(_) | Awaits::Template | Awaits::Cut => {}
             }
             if let Awaits::Styles(styles) = &mut open.awaits {
                 styles.read(&self.ctx, self.setting, view, safe, false, findings)?;
@@ -164,7 +165,6 @@ impl Walker {
         view: View<'_>,
         start: &Start,
         attributes: &[Attribute],
-        inert: bool,
         findings: &mut Findings,
     ) -> Result<(), GateError> {
         let name_end = name_end(view, start);
@@ -175,7 +175,7 @@ impl Walker {
             self.foreign.enter(start);
         }
         if tag.reads_differently() || tag == Tag::Base {
-            self.compare(&element, inert)?;
+            self.compare(&element)?;
         }
         // In foreign content its text is markup, and was seen.
         let apart = start.inside.any() && !start.foreign;
@@ -191,13 +191,17 @@ impl Walker {
             Tag::Plaintext if start.inside.any() => return Err(GateError::Ambiguous { at: start.span.start }),
             Tag::Base => {
                 self.element(&element, findings)?;
-                if !inert {
+                if !self.is_in_template() {
                     self.base(&element);
                 }
             }
             Tag::Style => self.styles(&element, findings)?,
             Tag::Script => self.script(&element, findings)?,
             Tag::Amp => self.amp(&element, findings)?,
+            Tag::Other if element.name().eq_ignore_ascii_case(b"template") => {
+                self.element(&element, findings)?;
+                self.template(&element)?;
+            }
             _ => {
                 if tag == Tag::Meta {
                     self.amend_policy(&element, findings);
@@ -209,13 +213,14 @@ impl Walker {
     }
 
     /// What the parser makes of an element must be what browsers make of it, or come to the same.
-    fn compare(&mut self, element: &Element<'_>, inert: bool) -> Result<(), GateError> {
+    fn compare(&mut self, element: &Element<'_>) -> Result<(), GateError> {
         let (start, tag) = (element.start, element.tag);
         self.foreign.read(element.view, start.span.end)?;
         let ambiguous = Err(GateError::Ambiguous { at: start.span.start });
         if tag == Tag::Base {
-            let counts = !inert && !self.ctx.base_settled && element.value(b"href").is_some();
-            return if counts && !self.foreign.is_certain(start) { ambiguous } else { Ok(()) };
+            let counts = !self.ctx.base_settled && element.value(b"href").is_some();
+            let certain = self.foreign.is_certain(start) && (start.foreign || !self.templates_doubtful);
+            return if counts && !certain { ambiguous } else { Ok(()) };
         }
         match self.foreign.agreement(start)? {
             Agreement::Same => {}
@@ -241,6 +246,20 @@ impl Walker {
                 awaits,
             });
         }
+    }
+
+    /// What stands in a template is not part of the document.
+    fn template(&mut self, element: &Element<'_>) -> Result<(), GateError> {
+        self.foreign.read(element.view, element.start.span.end)?;
+        self.templates_doubtful |= !self.foreign.is_certain(element.start) || element.start.inside.frameset;
+        if !element.start.foreign {
+            self.push(element, Awaits::Template);
+        }
+        Ok(())
+    }
+
+    fn is_in_template(&self) -> bool {
+        self.open.iter().any(|open| matches!(open.awaits, Awaits::Template))
     }
 
     /// The first `<base href>` of a document counts; in foreign content it is none.
@@ -351,6 +370,11 @@ impl Walker {
                 if !end.is_empty() && !open.is_closed_by(view, &end) {
                     return Err(GateError::Ambiguous { at: open.at });
                 }
+            }
+            Awaits::Template => {
+                // Browsers know no other end of it.
+                let own = end.is_empty() || name_at(view, end.start + 2).eq_ignore_ascii_case(b"template");
+                self.templates_doubtful |= !own;
             }
             Awaits::Cut => {
                 findings.patches.cut(open.whole(view, &end));

@@ -21,7 +21,10 @@ const TAILS: [&str; 8] = [
 ];
 
 /// Ways into foreign content after which parsers part.
-const HEADS: [&str; 66] = [
+const HEADS: [&str; 69] = [
+    "<foreignObject><math><annotation-xml encoding=text/html><svg><tr></g><td></foreignObject>",
+    "<foo><svg><desc></foo>",
+    "<svg><template><p>",
     "<svg><filter><desc></filter/>",
     "<svg><g><foreignObject></g>",
     "<math><mrow><mi></mrow>",

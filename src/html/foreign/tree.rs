@@ -122,9 +122,8 @@ impl Tree {
                 return Fate::Certain;
             }
         }
-        // It is for the HTML around. Points keep most end tags from reaching it.
-        let kept = nodes.iter().any(|node| node.point) && !reaches_far(name);
-        if kept || matches!(name, b"body" | b"html" | b"head") { Fate::Certain } else { Fate::OrOut }
+        // It is for the HTML around, which it may reach or not.
+        if matches!(name, b"body" | b"html" | b"head") { Fate::Certain } else { Fate::OrOut }
     }
 }
 
@@ -204,8 +203,12 @@ fn html_end(nodes: &mut Vec<Node>, name: &[u8], length: usize) -> Fate {
     if matches!(name, b"body" | b"html" | b"head") {
         return Fate::Certain;
     }
-    // A point keeps end tags from reaching the elements below it.
-    if !nodes[length..].iter().any(|node| node.point) {
+    // A point keeps end tags from reaching the elements below it, if all parsers are agreed on that.
+    if nodes[length..].iter().any(|node| node.point) {
+        if is_open(name) {
+            return Fate::Unknown;
+        }
+    } else {
         if part.last().is_some_and(|last| *last.name == *name) {
             nodes.truncate(length - 1);
             return Fate::Certain;
@@ -225,7 +228,10 @@ fn html_end(nodes: &mut Vec<Node>, name: &[u8], length: usize) -> Fate {
         let here = part.iter().any(|node| is_table_part(&node.name) || reaches_far(&node.name));
         return if here { Fate::Unknown } else { Fate::OrOut };
     }
-    // It ends the foreign content around this HTML unless something is open, and browsers may have closed that.
-    let around = !part.is_empty() && nodes.iter().any(|node| node.namespace != Namespace::Html && *node.name == *name);
-    if around { Fate::Unknown } else { Fate::Certain }
+    if matches!(name, b"p" | b"br") {
+        return Fate::Certain;
+    }
+    // It may end what is around this HTML: foreign content if nothing is open that browsers have not closed, or HTML
+    // further out.
+    if nodes.iter().any(|node| *node.name == *name) { Fate::Unknown } else { Fate::OrOut }
 }

@@ -108,6 +108,12 @@ fn a_base_in_foreign_content_is_none() {
         "<svg><svg/><base href=/></svg></svg><base href=//acme.example/><img src=x>",
         "<svg><svg/><base href=/></svg></svg><base href=//acme.example/><img ~~=\"acme:marketing\" ~src=x>",
     );
+    // A template in SVG is none, and ends with the SVG.
+    check(
+        "<svg><template><p><base href=//acme.example/><img src=x>",
+        "<svg><template><p><base href=//acme.example/><img ~~=\"acme:marketing\" ~src=x>",
+    );
+    refused("<div><template></div><base href=/></template><base href=//acme.example/><img src=x>");
     // It may be one, and another may count.
     refused("<span><div></span><svg></div><base href=/></svg><base href=//acme.example/><img src=x>");
 }
