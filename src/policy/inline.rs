@@ -86,16 +86,31 @@ impl InlineScanner<'_> {
     /// Reads the next piece.
     pub fn feed(&mut self, text: &[u8]) {
         let Some(automaton) = &self.signatures.automaton else { return };
-        let (state, found, any) = (&mut self.state, &mut self.found, &mut self.any);
-        self.normaliser.feed(text, |byte| {
-            *state = automaton.next_state(Anchored::No, *state, byte);
-            if automaton.is_special(*state) && automaton.is_match(*state) {
-                for index in 0..automaton.match_len(*state) {
-                    found[automaton.match_pattern(*state, index).as_usize()] = true;
+        let (mut state, found, any) = (self.state, &mut self.found, &mut self.any);
+        let mut step = |byte| {
+            state = automaton.next_state(Anchored::No, state, byte);
+            if automaton.is_special(state) && automaton.is_match(state) {
+                for index in 0..automaton.match_len(state) {
+                    found[automaton.match_pattern(state, index).as_usize()] = true;
                     *any = true;
                 }
             }
-        });
+        };
+        let mut rest = text;
+        while !rest.is_empty() {
+            // Most bytes stand for themselves: they need none of the normaliser's states.
+            let plain = match self.normaliser {
+                Normaliser::Text => rest.iter().position(|&byte| !PLAIN[usize::from(byte)]).unwrap_or(rest.len()),
+                _ => 0,
+            };
+            rest[..plain].iter().for_each(|&byte| step(byte));
+            rest = &rest[plain..];
+            if let Some((odd, after)) = rest.split_first() {
+                self.normaliser.feed(std::slice::from_ref(odd), &mut step);
+                rest = after;
+            }
+        }
+        self.state = state;
     }
 
     /// The rules hit by what was read so far, whatever may follow: `unless` is not yet an excuse.
@@ -123,6 +138,18 @@ fn normalise(text: &[u8]) -> Vec<u8> {
     Normaliser::default().feed(text, |byte| normal.push(byte));
     normal
 }
+
+/// Bytes that stand for themselves in text: neither space nor quote nor the start of an escape.
+static PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let odd = b" \t\n\r\x0b\x0c\"`\\";
+    let mut at = 0;
+    while at < odd.len() {
+        plain[odd[at] as usize] = false;
+        at += 1;
+    }
+    plain
+};
 
 /// Where the normaliser stands between two bytes.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -130,10 +130,12 @@ where
         let (handle, place) = (self.handle.clone(), held.clone());
         let (transport, strict) = Strict::new(transport, &self.setting.limits);
         let service = service_fn(move |mut req: Request<Incoming>| {
-            req.extensions_mut().insert(place.clone());
+            // Only a request that asks for another protocol can outlive the connection.
+            if req.headers().contains_key(header::UPGRADE) {
+                req.extensions_mut().insert(place.clone());
+            }
             let handle = handle.clone();
-            // In a box of its own: an idle connection keeps room for this future.
-            let answer = Box::pin(strict.clone().answer(move || handle(req, peer)));
+            let answer = strict.clone().answer(move || handle(req, peer));
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let connection = self.http1.serve_connection(TokioIo::new(transport), service).with_upgrades();
