@@ -256,7 +256,20 @@ impl Pipeline {
         if guard.is_some() {
             worker::prepare(&mut head.headers);
         }
-        Ok(Prepared { head, asked, treatment, accepted, language, worker, variant, conditionals, hits: OnceLock::new(), cut, sides: None, address })
+        Ok(Prepared {
+            head,
+            asked,
+            treatment,
+            accepted,
+            language,
+            worker,
+            variant,
+            conditionals,
+            hits: OnceLock::new(),
+            cut,
+            sides: None,
+            address,
+        })
     }
 
     /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the

@@ -78,7 +78,8 @@ where
         let _open = self.setting.metrics.as_ref().map(|metrics| metrics.connection());
         let raw = Rewound::new(WriteIdle::new(tcp, Limits::seconds(self.setting.limits.write_idle_s)));
         let opened = tokio::select! {
-            opened = self.open(raw, address, tls) => opened,
+            // Boxed, as HTTP/2 is: the task of a plain connection that stands still has no room for a handshake.
+            opened = Box::pin(self.open(raw, address, tls)) => opened,
             // Nothing was asked yet.
             () = held.draining() => return,
         };
@@ -87,7 +88,7 @@ where
                 let held = held.admitted(admission);
                 match spoken {
                     Spoken::Http1 => self.http1(transport, peer, held).await,
-                    Spoken::Http2 => self.http2(transport, peer, held).await,
+                    Spoken::Http2 => Box::pin(self.http2(transport, peer, held)).await,
                 }
             }
             Ok(None) => {}

@@ -53,17 +53,15 @@ impl Lease {
     /// nothing has to be waited for.
     fn end(self) {
         let Self { mut connection, pool, busy } = self;
+        // At once: whoever has read the answer may ask again, and the server has nothing to do by then.
+        drop(busy);
         if connection.sender.is_ready() {
-            drop(busy);
-            pool.put(connection);
-            return;
+            return pool.put(connection);
         }
         // Without a runtime the process is about to end.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let ready = connection.sender.ready().await.is_ok();
-            drop(busy);
-            if ready {
+            if connection.sender.ready().await.is_ok() {
                 pool.put(connection);
             }
         });
