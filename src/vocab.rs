@@ -199,7 +199,9 @@ impl Hash {
 
     /// The first 16 hex digits: for entity tags, asset names and lines that people read.
     pub fn short(&self) -> String {
-        self.to_string()[..16].to_owned()
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+        self.0[..8].iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 }
 

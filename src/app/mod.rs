@@ -114,8 +114,8 @@ async fn put_on_record(log: &ConsentLog, snapshot: &Snapshot) -> Result<(), LogE
 pub struct App {
     live: Live,
     /// One at least of each.
-    front: Vec<TcpListener>,
-    tls: Option<(Tls, Vec<TcpListener>)>,
+    front: Opened,
+    tls: Option<(Tls, Opened)>,
     admin: Vec<TcpListener>,
     reloader: Reloader,
 }
@@ -159,7 +159,7 @@ impl App {
             Some((tls, listen)) => Some((tls, bind(given.https, listen, "listen").await?)),
             None => None,
         };
-        let admin = bind(given.admin, config.admin, "admin").await?;
+        let admin = bind(given.admin, config.admin, "admin").await?.listeners;
         let options = Options {
             queue_max: config.limits.log_queue as usize,
             reserve_bytes: config.limits.log_reserve_bytes,
@@ -195,12 +195,12 @@ impl App {
 
     /// Where visitors come in: the port is known once it is open.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.front[0].local_addr()
+        self.front.listeners[0].local_addr()
     }
 
     /// Where visitors come in by TLS, with `[tls]`.
     pub fn tls_address(&self) -> Option<std::io::Result<SocketAddr>> {
-        self.tls.as_ref().map(|(_, listeners)| listeners[0].local_addr())
+        self.tls.as_ref().map(|(_, opened)| opened.listeners[0].local_addr())
     }
 
     /// Where health and reports are told.
@@ -217,11 +217,13 @@ impl App {
         let limits = self.live.config.limits.clone();
         let (log, hosts) = (Arc::clone(&self.live.shared.log), Arc::clone(&self.live.hosts));
         let telemetry = self.live.shared.telemetry.clone();
-        let secure =
-            self.tls.as_ref().map(|(tls, listeners)| Secure::new(tls.clone(), &listeners[0], &self.live.config.trusted_proxies));
-        let mut sockets: Vec<Socket> = self.front.into_iter().map(Socket::plain).collect();
-        let certificates = self.tls.map(|(tls, listeners)| {
-            sockets.extend(listeners.into_iter().map(|listener| Socket { listener, tls: Some(tls.server_config()) }));
+        let secure = self
+            .tls
+            .as_ref()
+            .map(|(tls, opened)| Secure::new(tls.clone(), &opened.listeners[0], &self.live.config.trusted_proxies));
+        let mut sockets = self.front.sockets(None);
+        let certificates = self.tls.map(|(tls, opened)| {
+            sockets.extend(opened.sockets(Some(&tls)));
             tls
         });
         let probe = told::probe(&hosts);
@@ -320,11 +322,26 @@ fn distinct(snapshots: &[Arc<Snapshot>]) -> Vec<&Arc<Snapshot>> {
     each
 }
 
+/// Listening sockets of one kind.
+struct Opened {
+    listeners: Vec<TcpListener>,
+    /// Whether a service manager opened them.
+    given: bool,
+}
+
+impl Opened {
+    fn sockets(self, tls: Option<&Tls>) -> Vec<Socket> {
+        let given = self.given;
+        let socket = |listener| Socket { listener, tls: tls.map(Tls::server_config), given };
+        self.listeners.into_iter().map(socket).collect()
+    }
+}
+
 /// The sockets that were handed over, else one of our own.
-async fn bind(given: Vec<TcpListener>, address: SocketAddr, flag: &'static str) -> Result<Vec<TcpListener>, AppError> {
+async fn bind(given: Vec<TcpListener>, address: SocketAddr, flag: &'static str) -> Result<Opened, AppError> {
     if !given.is_empty() {
-        return Ok(given);
+        return Ok(Opened { listeners: given, given: true });
     }
     let own = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, flag, source })?;
-    Ok(vec![own])
+    Ok(Opened { listeners: vec![own], given: false })
 }

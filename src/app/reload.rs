@@ -206,6 +206,7 @@ fn from_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
     let rest = [
         ("[server] listen", old.listen != new.listen),
         ("[server] admin", old.admin != new.admin),
+        ("[server] workers", old.workers != new.workers),
         ("[server] proxy_protocol", old.proxy_protocol != new.proxy_protocol),
         // Sites believe other proxies at once; what comes before it is known which site is asked does not.
         (

@@ -20,6 +20,8 @@ pub(super) struct Signatures {
     /// `None` where no vendor has a signature.
     automaton: Option<Arc<DFA>>,
     start: StateID,
+    /// Bytes that begin no literal.
+    idle: [bool; 256],
     literals: usize,
     clauses: Vec<Clause>,
 }
@@ -54,7 +56,13 @@ impl Signatures {
         }
         let automaton = DFA::builder().match_kind(MatchKind::Standard).build(&literals).ok().filter(|_| !literals.is_empty());
         let start = automaton.as_ref().and_then(|dfa| dfa.start_state(Anchored::No).ok()).unwrap_or_default();
-        Self { automaton: automaton.map(Arc::new), start, literals: literals.len(), clauses }
+        let mut idle = [false; 256];
+        if let Some(dfa) = automaton.as_ref().filter(|dfa| !dfa.is_match(start)) {
+            let begins = |byte| dfa.next_state(Anchored::No, start, byte) != start;
+            (0..=u8::MAX)
+                .for_each(|byte| idle[usize::from(byte)] = SPACES.contains(&byte) || PLAIN[usize::from(byte)] && !begins(byte));
+        }
+        Self { automaton: automaton.map(Arc::new), start, idle, literals: literals.len(), clauses }
     }
 
     /// Whether no rule has a signature.
@@ -86,8 +94,8 @@ impl InlineScanner<'_> {
     /// Reads the next piece.
     pub fn feed(&mut self, text: &[u8]) {
         let Some(automaton) = &self.signatures.automaton else { return };
-        let (state, found, any) = (&mut self.state, &mut self.found, &mut self.any);
-        self.normaliser.feed(text, |byte| {
+        let (mut state, found, any) = (self.state, &mut self.found, &mut self.any);
+        let mut step = |state: &mut StateID, byte| {
             *state = automaton.next_state(Anchored::No, *state, byte);
             if automaton.is_special(*state) && automaton.is_match(*state) {
                 for index in 0..automaton.match_len(*state) {
@@ -95,7 +103,28 @@ impl InlineScanner<'_> {
                     *any = true;
                 }
             }
-        });
+        };
+        let mut rest = text;
+        while let Some((&byte, after)) = rest.split_first() {
+            if matches!(self.normaliser, Normaliser::Text) {
+                // Most bytes begin no literal, and need neither the automaton nor the normaliser.
+                if state == self.signatures.start {
+                    let idle = rest.iter().position(|&byte| !self.signatures.idle[usize::from(byte)]).unwrap_or(rest.len());
+                    if idle > 0 {
+                        rest = &rest[idle..];
+                        continue;
+                    }
+                }
+                if PLAIN[usize::from(byte)] {
+                    step(&mut state, byte);
+                    rest = after;
+                    continue;
+                }
+            }
+            self.normaliser.feed(&[byte], |byte| step(&mut state, byte));
+            rest = after;
+        }
+        self.state = state;
     }
 
     /// The rules hit by what was read so far, whatever may follow: `unless` is not yet an excuse.
@@ -123,6 +152,21 @@ fn normalise(text: &[u8]) -> Vec<u8> {
     Normaliser::default().feed(text, |byte| normal.push(byte));
     normal
 }
+
+/// Bytes that stand for nothing in text.
+const SPACES: &[u8] = b" \t\n\r\x0b\x0c";
+
+/// Bytes that stand for themselves in text: neither space nor quote nor the start of an escape.
+static PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let odd = b" \t\n\r\x0b\x0c\"`\\";
+    let mut at = 0;
+    while at < odd.len() {
+        plain[odd[at] as usize] = false;
+        at += 1;
+    }
+    plain
+};
 
 /// Where the normaliser stands between two bytes.
 #[derive(Clone, Copy, Debug, Default)]

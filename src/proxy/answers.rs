@@ -59,10 +59,10 @@ pub(super) async fn look(
     }
     let kind = essence(&head.headers);
     if kind == SPECULATION_RULES || wire::single(&prepared.head.headers, &SEC_FETCH_DEST) == Some("speculationrules") {
-        return speculation_rules(ctx, prepared, head, body).await;
+        return Box::pin(speculation_rules(ctx, prepared, head, body)).await;
     }
     if may_run(ctx, prepared, &kind) {
-        script_look(ctx, prepared, suspects, head, body).await
+        Box::pin(script_look(ctx, prepared, suspects, head, body)).await
     } else {
         Ok(Looked::On(head, body, known))
     }

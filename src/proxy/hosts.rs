@@ -8,7 +8,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tracing::debug;
 
-use super::pipeline::{Pipeline, negotiated};
+use super::pipeline::{Negotiated, Pipeline};
 use crate::{
     endpoint,
     site::{Front, Peer, Shared, Snapshot, UpstreamState},
@@ -81,7 +81,7 @@ impl Hosts {
         };
         debug!(status = failure.status().as_u16(), "{failure}");
         let Names::Named { plain, .. } = &table.names else { unreachable!("a site for every name has answered") };
-        endpoint::failure_page(&plain.notices, &negotiated(req.headers()), &failure)
+        endpoint::failure_page(&plain.notices, &Negotiated::of(req.headers()).headers(), &failure)
     }
 }
 

@@ -41,8 +41,8 @@ pub(super) fn held(ctx: &Ctx, prepared: &Prepared) -> Option<Vec<RuleId>> {
     if prepared.treatment == Treatment::Exempt || !ctx.site.config.rings.paths {
         return None;
     }
-    let hits = ctx.policy().match_url(&prepared.address);
-    if ctx.policy().allows(&ctx.grants, &hits) {
+    let hits = prepared.hits(ctx);
+    if ctx.policy().allows(&ctx.grants, hits) {
         return None;
     }
     let rules: Vec<RuleId> = hits.iter().collect();
@@ -59,7 +59,7 @@ pub(super) fn held(ctx: &Ctx, prepared: &Prepared) -> Option<Vec<RuleId>> {
 /// nobody may keep it past that.
 pub(super) fn is_vendors(ctx: &Ctx, prepared: &Prepared) -> bool {
     let gated = prepared.treatment == Treatment::Gate && ctx.site.config.rings.paths;
-    gated && !ctx.policy().match_url(&prepared.address).is_empty()
+    gated && !prepared.hits(ctx).is_empty()
 }
 
 /// The answer to a request that is not forwarded. Its body is read to the end, for the connection's sake.

@@ -30,7 +30,7 @@ use super::{
     plan::{self, Kind, Plan},
     progress::{self, Pace, Progress},
     tunnel::Tunnel,
-    upstream::{Upstream, Upstreams},
+    upstream::{Answer, Upstream, Upstreams},
     worker,
 };
 use crate::{
@@ -39,6 +39,7 @@ use crate::{
     endpoint,
     headers::{self, AcceptedCodings, Conditionals, Origin, Sides, Variant},
     html::{self, BodyHead},
+    policy::Hits,
     site::{Ctx, Front, Peer, Site},
     telemetry::{Outcome, Trail, metrics::PageOutcome},
     vocab::Hash,
@@ -85,6 +86,8 @@ pub(super) struct Prepared {
     /// Made where it is needed: most answers are no variant of anything.
     variant: OnceLock<Variant>,
     pub(super) conditionals: Conditionals,
+    /// The rules that its own address hits.
+    hits: OnceLock<Hits>,
     /// The language of its notices.
     pub(super) language: String,
     /// Names of ungranted vendors' cookies that the visitor's browser sent.
@@ -99,6 +102,11 @@ impl Prepared {
     /// Which variant of a page or worker the visitor gets.
     pub(super) fn variant(&self, ctx: &Ctx) -> &Variant {
         self.variant.get_or_init(|| variant_of(ctx, self.worker, &self.language, self.asked))
+    }
+
+    /// The rules that its own address hits: on the way there and on the way back they are the same.
+    pub(super) fn hits(&self, ctx: &Ctx) -> &Hits {
+        self.hits.get_or_init(|| ctx.policy().match_url(&self.address))
     }
 }
 
@@ -128,7 +136,7 @@ impl Pipeline {
     /// answer and one trace, here.
     pub async fn handle(&self, req: Request<Incoming>, peer: Peer, front: Result<Front, Failure>) -> Response<Body> {
         let closing = Closing::open(&self.site, &req);
-        let asked = negotiated(req.headers());
+        let asked = Negotiated::of(req.headers());
         let answer = self.answer(req, peer, front, closing.trail()).await;
         let resp = answer.unwrap_or_else(|failure| {
             self.count(&failure, closing.trail());
@@ -137,7 +145,7 @@ impl Pipeline {
             } else {
                 debug!(status = failure.status().as_u16(), "{}", Causes(&failure));
             }
-            endpoint::failure_page(&self.site.snapshot().notices, &asked, &failure)
+            endpoint::failure_page(&self.site.snapshot().notices, &asked.headers(), &failure)
         });
         closing.at_end_of(resp)
     }
@@ -175,7 +183,9 @@ impl Pipeline {
         let path = req.uri().path().to_owned();
         if let Some(own) = endpoint::own_path(&path, &self.site.config.prefix) {
             trail.came_to(Outcome::Own);
-            return endpoint::answer(ctx, req.map(|body| body.map_err(BodyError::from).boxed_unsync()), own).await;
+            let answer = endpoint::answer(ctx, req.map(|body| body.map_err(BodyError::from).boxed_unsync()), own);
+            // Rare branches are boxed, here and below: the future of every request has room for the largest.
+            return Box::pin(answer).await;
         }
         // Another protocol begins with a request that has no body; one that has is an ordinary request.
         let protocol = hop::wanted_upgrade(req.headers()).filter(|_| req.body().is_end_stream());
@@ -186,10 +196,10 @@ impl Pipeline {
         if let Some(rules) = paths::held(&ctx, &prepared) {
             trail.came_to(Outcome::Held);
             let body = body.map_err(BodyError::from).boxed_unsync();
-            return Ok(paths::instead(&ctx, &prepared, &rules, body).await);
+            return Ok(Box::pin(paths::instead(&ctx, &prepared, &rules, body)).await);
         }
         if let Some((protocol, visitor, place)) = upgrade {
-            return self.change_protocol(&ctx, prepared, protocol, Tunnel { visitor, place }).await;
+            return Box::pin(self.change_protocol(&ctx, prepared, protocol, Tunnel { visitor, place })).await;
         }
         let (body, progress) = Progress::watch(body, Pace::of(&self.site.shared.limits));
         let asked = Instant::now();
@@ -217,7 +227,9 @@ impl Pipeline {
         let mut address = ctx.front.origin.clone();
         address.set_path(head.uri.path());
         address.set_query(head.uri.query());
-        head.uri = target.parse::<Uri>().map_err(|_| Failure::BadRequest("the target is no path"))?;
+        if head.uri.authority().is_some() || head.uri.path_and_query().is_none() {
+            head.uri = target.parse::<Uri>().map_err(|_| Failure::BadRequest("the target is no path"))?;
+        }
         head.version = Version::HTTP_11;
 
         hop::strip(&mut head.headers);
@@ -244,7 +256,20 @@ impl Pipeline {
         if guard.is_some() {
             worker::prepare(&mut head.headers);
         }
-        Ok(Prepared { head, asked, treatment, accepted, language, worker, variant, conditionals, cut, sides: None, address })
+        Ok(Prepared {
+            head,
+            asked,
+            treatment,
+            accepted,
+            language,
+            worker,
+            variant,
+            conditionals,
+            hits: OnceLock::new(),
+            cut,
+            sides: None,
+            address,
+        })
     }
 
     /// A proxy in front that nobody named makes every visitor one network and HTTPS invisible: the
@@ -336,7 +361,7 @@ impl Pipeline {
     }
 
     /// Everything that changes in an answer's head, then the plan for its body.
-    async fn filter(&self, ctx: &Ctx, prepared: Prepared, resp: Response<Incoming>) -> Result<Response<Body>, Failure> {
+    async fn filter(&self, ctx: &Ctx, prepared: Prepared, resp: Response<Answer>) -> Result<Response<Body>, Failure> {
         let (mut head, body) = resp.into_parts();
         if !hop::framed_plainly(&head.headers) {
             return Err(Failure::Unreadable("the upstream does not say plainly where its answer ends".to_owned()));
@@ -383,10 +408,9 @@ impl Pipeline {
         match plan {
             Plan::Pass => {
                 if let Some(guard) = self.worker_guard(ctx, prepared.treatment, &prepared.head) {
-                    let (mut head, body) = worker::guard(head, body, guard, &self.site.config.prefix, |script| {
-                        html::held_imports(ctx.policy(), &ctx.grants, &prepared.address, script)
-                    })
-                    .await?;
+                    let imports = |script: &_| html::held_imports(ctx.policy(), &ctx.grants, &prepared.address, script);
+                    let guarded = worker::guard(head, body, guard, &self.site.config.prefix, imports);
+                    let (mut head, body) = Box::pin(guarded).await?;
                     heads::mark(ctx, &prepared, &mut head.headers);
                     return Ok(Response::from_parts(head, body));
                 }
@@ -406,7 +430,7 @@ impl Pipeline {
                 Ok(Response::from_parts(head, body))
             }
             Plan::Refuse(why) => Err(Failure::Unreadable(why.to_owned())),
-            Plan::Gate(kind) => self.gate(ctx, prepared, head, body, kind).await,
+            Plan::Gate(kind) => Box::pin(self.gate(ctx, prepared, head, body, kind)).await,
         }
     }
 
@@ -496,12 +520,19 @@ impl Pipeline {
 /// How much of a style sheet is waited for, to see whether it can stay as it is. Those of real sites are smaller.
 const SHEET_BYTES_MAX: usize = 1 << 20;
 
-/// The headers that decide what a failure looks like: kept while the request is used up.
-pub(super) fn negotiated(headers: &HeaderMap) -> HeaderMap {
-    [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE]
-        .into_iter()
-        .filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))
-        .collect()
+/// What decides what a failure looks like: kept while the request is used up.
+pub(super) struct Negotiated([Option<HeaderValue>; 3]);
+
+const NEGOTIATED: [HeaderName; 3] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE];
+
+impl Negotiated {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self(NEGOTIATED.map(|name| headers.get(name).cloned()))
+    }
+
+    pub(super) fn headers(self) -> HeaderMap {
+        NEGOTIATED.into_iter().zip(self.0).filter_map(|(name, value)| Some((name, value?))).collect()
+    }
 }
 
 /// The head of a body that has no type and is no page: no browser may take it for one after all.

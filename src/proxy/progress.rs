@@ -3,13 +3,13 @@
 //! starts anew with every piece, so that a long upload is no timeout. The upstream's answer has to go on.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,7 +20,11 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{hop, silence::Silence};
+use super::{
+    hop,
+    silence::{Clock, Silence},
+    upstream::Answer,
+};
 use crate::{
     config::Limits,
     wire::{Body, BodyError, Failure},
@@ -70,6 +74,7 @@ impl Progress {
             inner: body,
             pace,
             silence: Silence::new(pace.idle_max),
+            clock: Clock::default(),
             waiting_since: None,
             waited: Duration::ZERO,
             brought: 0,
@@ -84,15 +89,19 @@ impl Progress {
     }
 
     /// Awaits `answer` for at most `time_max` after the body's last piece; `None` when it is late.
-    pub async fn within<T>(&self, time_max: Duration, answer: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn within<T>(&self, time_max: Duration, clock: &mut Clock, answer: impl Future<Output = T>) -> Option<T> {
         let mut answer = pin!(answer);
-        loop {
-            match tokio::time::timeout_at(self.last() + time_max, answer.as_mut()).await {
-                Ok(answer) => return Some(answer),
-                Err(_) if self.last() + time_max > Instant::now() => {}
-                Err(_) => return None,
-            }
-        }
+        poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => loop {
+                let deadline = self.last() + time_max;
+                ready!(clock.poll_at(deadline, cx));
+                if self.last() + time_max <= deadline {
+                    return Poll::Ready(None);
+                }
+            },
+        })
+        .await
     }
 
     /// An exchange that failed because the request's own body did is no fault of the upstream.
@@ -118,6 +127,7 @@ struct Upload {
     inner: Incoming,
     pace: Pace,
     silence: Silence,
+    clock: Clock,
     waiting_since: Option<Instant>,
     /// Only the time that the visitor was waited for: an upstream that takes slowly is not the visitor's doing.
     waited: Duration,
@@ -167,7 +177,8 @@ impl HttpBody for Upload {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 self.waiting_since.get_or_insert_with(Instant::now);
-                match self.silence.poll_too_long(cx) {
+                let this = &mut *self;
+                match this.silence.poll_too_long(&mut this.clock, cx) {
                     Poll::Ready(()) => self.fail(SLOW, "the request's body came too slowly ([limits] body_idle_s)".into()),
                     Poll::Pending => Poll::Pending,
                 }
@@ -186,7 +197,7 @@ impl HttpBody for Upload {
 
 /// The upstream's answer, which breaks off where the upstream falls silent within it. A stream of events
 /// may be silent for as long as nothing happens.
-pub fn answer(body: Incoming, headers: &HeaderMap, limits: &Limits) -> Body {
+pub fn answer(body: Answer, headers: &HeaderMap, limits: &Limits) -> Body {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
     let events = kind.get(.."text/event-stream".len()).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"));
     if body.is_end_stream() {
@@ -197,8 +208,15 @@ pub fn answer(body: Incoming, headers: &HeaderMap, limits: &Limits) -> Body {
 }
 
 struct Download {
-    inner: Incoming,
+    inner: Answer,
     silence: Option<Silence>,
+}
+
+impl Download {
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        let Self { inner, silence } = self;
+        silence.as_mut().map(|silence| silence.poll_too_long(inner.clock(), cx))
+    }
 }
 
 impl HttpBody for Download {
@@ -215,7 +233,7 @@ impl HttpBody for Download {
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(Some(Err(error))) => error.into(),
-            Poll::Pending => match self.silence.as_mut().map(|silence| silence.poll_too_long(cx)) {
+            Poll::Pending => match self.poll_silence(cx) {
                 Some(Poll::Ready(())) => "it fell silent ([limits] upstream_body_idle_s)".into(),
                 _ => return Poll::Pending,
             },

@@ -13,10 +13,7 @@ use std::{
 };
 
 use http::Response;
-use hyper::{
-    body::Incoming,
-    upgrade::{OnUpgrade, Upgraded},
-};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
@@ -24,7 +21,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::listen::Held;
+use super::{listen::Held, upstream::Answer};
 
 /// The visitor's half of a tunnel to be.
 pub(super) struct Tunnel {
@@ -37,7 +34,7 @@ pub(super) struct Tunnel {
 impl Tunnel {
     /// Joins both sides once both have changed protocol: `resp` is the upstream's 101. An end of one
     /// direction is passed on and the other goes on; silence in both for `idle_max` ends the tunnel.
-    pub(super) fn join(self, resp: &mut Response<Incoming>, idle_max: Duration) {
+    pub(super) fn join(self, resp: &mut Response<Answer>, idle_max: Duration) {
         let upstream = hyper::upgrade::on(resp);
         let Self { visitor, place } = self;
         tokio::spawn(async move {

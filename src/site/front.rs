@@ -1,7 +1,13 @@
 //! Who asks, and under which name: scheme, authority and client address of a request as the visitor
 //! sees them. Forwarding headers are believed only from trusted proxies.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    ops::Deref,
+    sync::Arc,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header, uri::Authority};
 use ipnet::IpNet;
@@ -25,19 +31,60 @@ impl Peer {
     }
 }
 
-/// The visitor's side of one request.
-#[derive(Clone, Debug)]
-pub struct Front {
+/// The name that a request is for. Requests for the same one share it.
+#[derive(Debug)]
+pub struct Name {
     /// `http://host[:port]/`: the origin the visitor's browser knows.
     pub origin: Url,
     /// Host name without port, lower case: the site in cookies and records.
     pub host: String,
     /// Host and port as in the `Host` header.
     pub authority: String,
+}
+
+/// The visitor's side of one request.
+#[derive(Clone, Debug)]
+pub struct Front {
+    name: Arc<Name>,
     /// The visitor's address, as far as trusted proxies tell. Never logged.
     pub client: IpAddr,
     /// Whether the connection comes from a trusted proxy.
     pub trusted: bool,
+}
+
+impl Deref for Front {
+    type Target = Name;
+
+    fn deref(&self) -> &Name {
+        &self.name
+    }
+}
+
+/// How many names a thread remembers.
+const NAMES_MAX: usize = 8;
+
+thread_local! {
+    /// Names that were read last, as they were written: most requests are for one of a few.
+    static NAMES: RefCell<VecDeque<(&'static str, String, Arc<Name>)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+impl Name {
+    /// Reads what a head says; `None` where it names no host.
+    fn of(scheme: &'static str, written: &str) -> Option<Arc<Self>> {
+        NAMES.with_borrow_mut(|names| {
+            let known = names.iter().find(|(with, as_written, _)| *with == scheme && as_written == written);
+            if let Some((_, _, name)) = known {
+                return Some(Arc::clone(name));
+            }
+            let authority = parse_authority(written)?;
+            let origin = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
+            let host = origin.host_str()?.trim_end_matches('.').to_owned();
+            let name = Arc::new(Self { host, authority: authority.to_ascii_lowercase(), origin });
+            names.truncate(NAMES_MAX - 1);
+            names.push_front((scheme, written.to_owned(), Arc::clone(&name)));
+            Some(name)
+        })
+    }
 }
 
 impl Front {
@@ -50,19 +97,15 @@ impl Front {
             None => wire::single(headers, &header::HOST).ok_or(Failure::BadRequest("no Host header, or more than one"))?,
         };
         let forwarded = |name: HeaderName| trusted.then(|| first_member(headers, &name)).flatten();
-        let authority = parse_authority(forwarded(X_FORWARDED_HOST).unwrap_or(named))
-            .ok_or(Failure::BadRequest("the Host header names no host"))?;
+        let authority = forwarded(X_FORWARDED_HOST).unwrap_or(named);
         let scheme = match forwarded(X_FORWARDED_PROTO) {
             Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
             None if peer.tls => "https",
             _ => "http",
         };
-        let origin =
-            Url::parse(&format!("{scheme}://{authority}/")).map_err(|_| Failure::BadRequest("the Host header names no host"))?;
-        let host =
-            origin.host_str().ok_or(Failure::BadRequest("the Host header names no host"))?.trim_end_matches('.').to_owned();
+        let name = Name::of(scheme, authority).ok_or(Failure::BadRequest("the Host header names no host"))?;
         let client = if trusted { rightmost_untrusted(headers, trusted_proxies).unwrap_or(peer.ip()) } else { peer.ip() };
-        Ok(Self { host, authority: authority.to_ascii_lowercase(), client, trusted, origin })
+        Ok(Self { name, client, trusted })
     }
 
     /// Whether the visitor's browser speaks TLS to us or to a proxy in front: cookie names depend on it.

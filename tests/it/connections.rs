@@ -48,7 +48,7 @@ async fn listeners(edit: impl FnOnce(&mut Limits)) -> Listeners {
     let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let tls = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addresses = (plain.local_addr().expect("an address"), tls.local_addr().expect("an address"));
-    let sockets = vec![Socket::plain(plain), Socket { listener: tls, tls: Some(Arc::new(config)) }];
+    let sockets = vec![Socket::plain(plain), Socket { listener: tls, tls: Some(Arc::new(config)), given: false }];
     let mut limits = Limits { drain_s: 2, ..Limits::default() };
     edit(&mut limits);
     let (stop, stopping) = watch::channel(false);

@@ -147,9 +147,14 @@ async fn idle_servers_take_turns_and_a_busy_one_gets_less() {
     let ask = |gate: Arc<Gate>| tokio::spawn(async move { gate.get("/x", &[]).await.text() });
     let mut waiting = Vec::new();
     while slow.got() == 0 {
-        waiting.push(ask(Arc::clone(&gate)));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // One after the other: those under way together would count.
+        let asked = ask(Arc::clone(&gate));
+        while slow.got() == 0 && !asked.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        waiting.push(asked);
     }
+    state(&gate, |state| state[0].busy == 1 && state[1].busy == 0).await;
     for _ in 0..6 {
         assert_eq!(gate.get("/x", &[]).await.text(), "b");
     }

@@ -35,6 +35,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether connections from those begin with a PROXY header.
     pub proxy_protocol: bool,
+    /// Threads that serve visitors; 0: as many as there are cores.
+    pub workers: u64,
     /// TLS towards visitors; `None`: plain HTTP only.
     pub tls: Option<TlsConfig>,
     /// The sites behind: one that answers to every name, or several with names of their own. Never empty.
@@ -191,6 +193,7 @@ impl Default for Config {
             admin_token_file: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
+            workers: 0,
             sites: vec![SiteConfig::default()],
             tls: None,
             data: PathBuf::from("consentry-data"),
@@ -236,6 +239,9 @@ impl Config {
     }
 }
 
+/// The most threads that serve visitors: more than there are cores bring nothing.
+const WORKERS_MAX: u64 = 1_024;
+
 fn read_server(root: &mut Section<'_>, config: &mut Config) {
     let Some(mut section) = root.section("server") else { return };
     if let Some(at) = section.string("listen") {
@@ -261,6 +267,9 @@ fn read_server(root: &mut Section<'_>, config: &mut Config) {
         if at.value && config.trusted_proxies.is_empty() {
             section.fault(at.offset, "nobody may send the PROXY header", "name the proxies in trusted_proxies");
         }
+    }
+    if let Some(at) = section.integer("workers", 0..=WORKERS_MAX) {
+        config.workers = at.value;
     }
     section.finish();
 }

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -78,7 +78,8 @@ where
         let _open = self.setting.metrics.as_ref().map(|metrics| metrics.connection());
         let raw = Rewound::new(WriteIdle::new(tcp, Limits::seconds(self.setting.limits.write_idle_s)));
         let opened = tokio::select! {
-            opened = self.open(raw, address, tls) => opened,
+            // Boxed, as HTTP/2 is: the task of a plain connection that stands still has no room for a handshake.
+            opened = Box::pin(self.open(raw, address, tls)) => opened,
             // Nothing was asked yet.
             () = held.draining() => return,
         };
@@ -87,7 +88,7 @@ where
                 let held = held.admitted(admission);
                 match spoken {
                     Spoken::Http1 => self.http1(transport, peer, held).await,
-                    Spoken::Http2 => self.http2(transport, peer, held).await,
+                    Spoken::Http2 => Box::pin(self.http2(transport, peer, held)).await,
                 }
             }
             Ok(None) => {}
@@ -130,10 +131,12 @@ where
         let (handle, place) = (self.handle.clone(), held.clone());
         let (transport, strict) = Strict::new(transport, &self.setting.limits);
         let service = service_fn(move |mut req: Request<Incoming>| {
-            req.extensions_mut().insert(place.clone());
+            // Only a request that asks for another protocol can outlive the connection.
+            if req.headers().contains_key(header::UPGRADE) {
+                req.extensions_mut().insert(place.clone());
+            }
             let handle = handle.clone();
-            // In a box of its own: an idle connection keeps room for this future.
-            let answer = Box::pin(strict.clone().answer(move || handle(req, peer)));
+            let answer = strict.clone().answer(move || handle(req, peer));
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let connection = self.http1.serve_connection(TokioIo::new(transport), service).with_upgrades();

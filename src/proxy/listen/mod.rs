@@ -10,6 +10,7 @@ mod pace;
 mod proxy_protocol;
 pub mod strict;
 mod transport;
+mod workers;
 mod write_idle;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -19,13 +20,15 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     sync::{Semaphore, watch},
     task::JoinSet,
 };
 use tokio_rustls::rustls::ServerConfig;
-use tracing::warn;
+use tracing::{error, warn};
 
 pub(crate) use drain::Held;
+pub(in crate::proxy) use workers::number as worker_number;
 
 use crate::{
     config::{Config, Limits},
@@ -36,6 +39,7 @@ use crate::{
 use clients::Clients;
 use connection::Server;
 use drain::Phase;
+use workers::Workers;
 
 /// After an accept that failed (out of file descriptors, say) the loop waits this long, doubling.
 const BACK_OFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -49,12 +53,14 @@ pub struct Socket {
     pub listener: TcpListener,
     /// With it, every connection begins with a TLS handshake; ALPN chooses the protocol.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whether somebody else opened it and handed it over: then it stays as it is.
+    pub given: bool,
 }
 
 impl Socket {
     /// One without TLS.
     pub fn plain(listener: TcpListener) -> Self {
-        Self { listener, tls: None }
+        Self { listener, tls: None, given: false }
     }
 }
 
@@ -69,6 +75,8 @@ pub struct Setting {
     pub clients: Clients,
     /// Where open connections count; `None`: nowhere.
     pub metrics: Option<Arc<Metrics>>,
+    /// Threads of their own that serve; 0: the runtime that this is called in does.
+    pub workers: usize,
 }
 
 impl Setting {
@@ -76,12 +84,16 @@ impl Setting {
     pub fn of(config: &Config, metrics: &Arc<Metrics>) -> Self {
         let proxies = if config.proxy_protocol { config.trusted_proxies.clone() } else { Vec::new() };
         let clients = Clients::of_visitors(config.limits.connections_per_client, &config.trusted_proxies);
-        Self { limits: config.limits.clone(), proxies, clients, metrics: Some(Arc::clone(metrics)) }
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count as usize,
+        };
+        Self { limits: config.limits.clone(), proxies, clients, metrics: Some(Arc::clone(metrics)), workers }
     }
 
     /// For a listener of this machine, such as that of health: nobody stands in front.
     pub fn direct(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), proxies: Vec::new(), clients: Clients::of_visitors(0, &[]), metrics: None }
+        Self { limits: limits.clone(), proxies: Vec::new(), clients: Clients::of_visitors(0, &[]), metrics: None, workers: 0 }
     }
 }
 
@@ -95,10 +107,14 @@ where
     let (most, drain_s) = (setting.limits.connections as usize, setting.limits.drain_s);
     let permits = Arc::new(Semaphore::new(most));
     let (phase, phases) = watch::channel(Phase::Open);
+    let workers = Workers::start(setting.workers).unwrap_or_else(|error| {
+        error!(%error, "no threads for workers can be had: all visitors are served by one runtime");
+        Workers::default()
+    });
     let server = Arc::new(Server::new(setting, handle));
     let mut loops = JoinSet::new();
-    for socket in sockets {
-        loops.spawn(accept(socket, Arc::clone(&server), Arc::clone(&permits), phases.clone()));
+    for (runtime, socket) in sockets.into_iter().flat_map(|socket| spread(socket, &workers)) {
+        loops.spawn_on(accept(socket, Arc::clone(&server), Arc::clone(&permits), phases.clone()), &runtime);
     }
     // A sender that is gone means the same.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -111,6 +127,32 @@ where
         let _ = phase.send(Phase::Cut);
         let _ = tokio::time::timeout(GOING, permits.acquire_many(all)).await;
     }
+    workers.end().await;
+}
+
+/// A socket for each worker, with the runtime that serves it; without workers, this one.
+fn spread(socket: Socket, workers: &Workers) -> Vec<(Handle, Socket)> {
+    let Socket { listener, tls, given } = socket;
+    let count = workers.handles().len();
+    if count == 0 {
+        return vec![(Handle::current(), Socket { listener, tls, given })];
+    }
+    let shares = listener.into_std().and_then(|listener| workers::shares(listener, count, given));
+    let shares = shares.unwrap_or_else(|error| {
+        error!(%error, "a listening socket cannot be shared by the workers");
+        Vec::new()
+    });
+    let registered = workers.handles().zip(shares).filter_map(|(runtime, share)| {
+        let _within = runtime.enter();
+        match TcpListener::from_std(share) {
+            Ok(listener) => Some((runtime.clone(), Socket { listener, tls: tls.clone(), given })),
+            Err(error) => {
+                error!(%error, "a worker cannot listen");
+                None
+            }
+        }
+    });
+    registered.collect()
 }
 
 async fn accept<H, F>(socket: Socket, server: Arc<Server<H>>, permits: Arc<Semaphore>, mut phases: watch::Receiver<Phase>)

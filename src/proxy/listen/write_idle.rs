@@ -10,19 +10,20 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::proxy::silence::Silence;
+use crate::proxy::silence::{Clock, Silence};
 
 /// A transport whose writes fail once the other side has taken nothing for so long. Belongs below TLS.
 #[derive(Debug)]
 pub(super) struct WriteIdle<I> {
     io: I,
     silence: Silence,
+    clock: Clock,
 }
 
 impl<I> WriteIdle<I> {
     /// Wraps a transport.
     pub(super) fn new(io: I, idle_max: Duration) -> Self {
-        Self { io, silence: Silence::new(idle_max) }
+        Self { io, silence: Silence::new(idle_max), clock: Clock::default() }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -30,7 +31,7 @@ impl<I> WriteIdle<I> {
             self.silence.end();
             return polled;
         }
-        self.silence.poll_too_long(cx).map(|()| {
+        self.silence.poll_too_long(&mut self.clock, cx).map(|()| {
             let message = "the answer was left unread for too long ([limits] write_idle_s)";
             Err(io::Error::new(io::ErrorKind::TimedOut, message))
         })

@@ -27,7 +27,10 @@ use tokio_rustls::{
 use url::Url;
 
 use super::UpstreamFault;
-use crate::wire::{Body, BodyError};
+use crate::{
+    proxy::silence::Clock,
+    wire::{Body, BodyError},
+};
 
 /// What a connection needs to know of its server.
 pub(super) struct Connector {
@@ -41,6 +44,8 @@ pub(super) struct Connector {
 /// An open connection that takes one request at a time.
 pub(super) struct Connection {
     pub(super) sender: SendRequest<Body>,
+    /// For what is waited for on it, one request after the other.
+    pub(super) clock: Clock,
     read: Arc<AtomicU64>,
 }
 
@@ -110,7 +115,7 @@ impl Connector {
             // How a connection ends is told by the exchange that was on it.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Connection { sender, read })
+        Ok(Connection { sender, clock: Clock::default(), read })
     }
 }
 

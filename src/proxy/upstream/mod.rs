@@ -1,6 +1,7 @@
 //! The servers of the site behind: verified TLS, a pool of idle connections each, the choice among
 //! several, and one retry where it is safe.
 
+mod answer;
 mod balance;
 mod connect;
 mod health;
@@ -19,7 +20,9 @@ use hyper::body::{Body as _, Incoming};
 use tracing::debug;
 use url::Url;
 
+pub use self::answer::Answer;
 use self::{
+    answer::Lease,
     balance::Balance,
     connect::{Connection, Connector, Counted},
     health::{Ejection, Health},
@@ -192,7 +195,7 @@ impl Upstreams {
         body: Body,
         progress: &Progress,
         head: impl Fn(&Upstream) -> request::Parts,
-    ) -> Result<(Response<Incoming>, &Upstream), Failure> {
+    ) -> Result<(Response<Answer>, &Upstream), Failure> {
         self.send_by(Way::Pooled(progress), body, head).await
     }
 
@@ -200,7 +203,7 @@ impl Upstreams {
     pub async fn send_upgrade(
         &self,
         head: impl Fn(&Upstream) -> request::Parts,
-    ) -> Result<(Response<Incoming>, &Upstream), Failure> {
+    ) -> Result<(Response<Answer>, &Upstream), Failure> {
         self.send_by(Way::Own, wire::empty(), head).await
     }
 
@@ -209,7 +212,7 @@ impl Upstreams {
         way: Way<'_>,
         body: Body,
         head: impl Fn(&Upstream) -> request::Parts,
-    ) -> Result<(Response<Incoming>, &Upstream), Failure> {
+    ) -> Result<(Response<Answer>, &Upstream), Failure> {
         let without_body = body.is_end_stream();
         let ejection = (self.all.len() > 1).then_some(self.setting.ejection);
         let first = self.balance.pick(&self.all, None).expect("there is at least one upstream");
@@ -228,7 +231,7 @@ impl Upstreams {
         let Some(second) = other.or(lost.was_idle.then_some(first)) else { return Err(lost.failure) };
         first.retries.fetch_add(1, Ordering::Relaxed);
         debug!(from = first.shown, to = second.shown, "sent once more");
-        let again = second.attempt(way, Request::from_parts(head(second), body), false, ejection).await;
+        let again = Box::pin(second.attempt(way, Request::from_parts(head(second), body), false, ejection)).await;
         again.map(|resp| (resp, &**second)).map_err(|lost| lost.failure)
     }
 }
@@ -306,7 +309,7 @@ impl Upstream {
         req: Request<Body>,
         idle_too: bool,
         ejection: Option<Ejection>,
-    ) -> Result<Response<Incoming>, Lost> {
+    ) -> Result<Response<Answer>, Lost> {
         let attempted = match way {
             Way::Pooled(progress) => self.attempt_pooled(req, progress, idle_too).await,
             Way::Own => self.attempt_own(req).await,
@@ -319,7 +322,7 @@ impl Upstream {
         attempted
     }
 
-    async fn attempt_pooled(&self, req: Request<Body>, progress: &Progress, idle_too: bool) -> Result<Response<Incoming>, Lost> {
+    async fn attempt_pooled(&self, req: Request<Body>, progress: &Progress, idle_too: bool) -> Result<Response<Answer>, Lost> {
         let busy = Counted::new(&self.busy);
         let idle = idle_too.then(|| self.idle.take()).flatten();
         let was_idle = idle.is_some();
@@ -336,27 +339,19 @@ impl Upstream {
             let was_idle = was_idle && !matches!(failure, Failure::UpstreamTimeout { .. });
             Lost { failure, again, was_idle }
         })?;
-        // Ready again only when both directions have ended; a body dropped halfway closes the
-        // connection, and one that answered early with the request unread never becomes ready.
-        let pool = Arc::clone(&self.idle);
-        tokio::spawn(async move {
-            let ready = connection.sender.ready().await.is_ok();
-            drop(busy);
-            if ready {
-                pool.put(connection);
-            }
-        });
-        Ok(resp)
+        let lease = Lease { connection, pool: Arc::clone(&self.idle), busy };
+        Ok(resp.map(|body| Answer::leased(body, lease)))
     }
 
-    async fn attempt_own(&self, req: Request<Body>) -> Result<Response<Incoming>, Lost> {
+    async fn attempt_own(&self, req: Request<Body>) -> Result<Response<Answer>, Lost> {
         let connected = self.connect(vec![Counted::new(&self.busy)]).await;
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(failure) => return Err(Lost { failure, again: Again::Unsent(req.into_body()), was_idle: false }),
         };
         let resp = self.exchange(&mut connection, req, &Progress::none()).await;
-        resp.map_err(|(failure, _)| Lost { failure, again: Again::Never, was_idle: false })
+        let resp = resp.map_err(|(failure, _)| Lost { failure, again: Again::Never, was_idle: false })?;
+        Ok(resp.map(Answer::own))
     }
 
     async fn exchange(
@@ -368,7 +363,8 @@ impl Upstream {
         let read_before = connection.read_bytes();
         let broke = |source: BodyError| Failure::UpstreamBroke { upstream: self.shown.clone(), source };
         let interim = Interim::bound(&mut req, self.interim_max);
-        let answer = interim.until(progress.within(self.first_byte_max, connection.sender.try_send_request(req))).await;
+        let sent = connection.sender.try_send_request(req);
+        let answer = interim.until(progress.within(self.first_byte_max, &mut connection.clock, sent)).await;
         let mut error = match answer.map_err(|too_many| (broke(too_many.into()), Again::Never))? {
             None => return Err((self.late(self.first_byte_max, "upstream_first_byte_s"), Again::Never)),
             Some(Ok(resp)) => return Ok(resp),
@@ -389,7 +385,8 @@ impl Upstream {
 
     async fn connect(&self, mut counted: Vec<Counted>) -> Result<Connection, Failure> {
         counted.push(Counted::new(&self.open));
-        let connecting = tokio::time::timeout(self.connect_max, self.connector.open(counted)).await;
+        // Boxed: the future of every request would have room for a TLS handshake.
+        let connecting = tokio::time::timeout(self.connect_max, Box::pin(self.connector.open(counted))).await;
         match connecting {
             Ok(connected) => connected.map_err(|source: BodyError| Failure::Unreachable { upstream: self.shown.clone(), source }),
             Err(_) => Err(self.late(self.connect_max, "upstream_connect_s")),

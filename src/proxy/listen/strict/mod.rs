@@ -23,7 +23,7 @@ use std::{
 use bytes::{Buf as _, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
+    time::Instant,
 };
 
 pub use fault::Fault;
@@ -31,7 +31,7 @@ use head::{Bounds, Scan};
 use watch::Decision;
 pub(super) use watch::Watch;
 
-use crate::config::Limits;
+use crate::{config::Limits, proxy::silence::Clock};
 
 /// How much is read at a time while a head is incomplete.
 const PIECE_BYTES: usize = 4 << 10;
@@ -59,7 +59,9 @@ pub(super) struct Strict<I> {
     checked: usize,
     /// When the head that is coming in began; for the first one, when the connection did.
     head_since: Option<Instant>,
-    clock: Option<Pin<Box<Sleep>>>,
+    clock: Clock,
+    /// Until when a visitor who still sends is read after the last answer.
+    linger_until: Option<Instant>,
     closing: Closing,
     watch: Watch,
 }
@@ -104,7 +106,8 @@ impl<I> Strict<I> {
             held: BytesMut::new(),
             checked: 0,
             head_since: Some(Instant::now()),
-            clock: None,
+            clock: Clock::default(),
+            linger_until: None,
             closing: Closing::No,
             watch: watch.clone(),
         };
@@ -188,20 +191,14 @@ impl<I> Strict<I> {
         }
     }
 
-    /// Ready once the deadline has passed. The timer is set anew only when it rings or rings too late:
-    /// that is cheaper than for each request.
+    /// Ready once the deadline has passed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let deadline = self.deadline();
-            if deadline <= Instant::now() {
+            ready!(self.clock.poll_at(deadline, cx));
+            if self.deadline() <= deadline {
                 return Poll::Ready(());
             }
-            let clock = self.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            if deadline < clock.deadline() {
-                clock.as_mut().reset(deadline);
-            }
-            ready!(clock.as_mut().poll(cx));
-            clock.as_mut().reset(deadline);
         }
     }
 
@@ -357,10 +354,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<I> {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
             let unread = matches!(this.state, State::Body(_) | State::Refused | State::Broken(_)) || !this.held.is_empty();
             this.closing = if unread { Closing::Lingering } else { Closing::Done };
-            this.clock = unread.then(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
+            this.linger_until = unread.then(|| Instant::now() + LINGER_MAX);
         }
         while this.closing == Closing::Lingering {
-            let late = this.clock.as_mut().is_none_or(|clock| clock.as_mut().poll(cx).is_ready());
+            let late = this.linger_until.is_none_or(|until| this.clock.poll_at(until, cx).is_ready());
             let mut piece = [0; PIECE_BYTES];
             let mut read = ReadBuf::new(&mut piece);
             let gone =

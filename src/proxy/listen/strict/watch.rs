@@ -100,12 +100,17 @@ impl Watch {
             seen.asked += 1;
             seen.fault.filter(|(number, _)| number + 1 == seen.asked).map(|(_, fault)| fault)
         };
-        let handled = if fault.is_none() { Some(handle()) } else { None };
+        // In a box of its own, made once: what is moved about on the way into the connection is small, and an
+        // idle connection keeps no room for it.
+        let handled = match fault {
+            None => Ok(Box::pin(handle())),
+            Some(fault) => Err(fault),
+        };
         let watch = self;
         async move {
-            let resp = match (handled, fault) {
-                (Some(answer), _) => answer.await,
-                (None, fault) => fault.unwrap_or(Fault::RequestLine).answer(),
+            let resp = match handled {
+                Ok(answer) => answer.await,
+                Err(fault) => fault.answer(),
             };
             watch.begin(resp.status());
             resp.map(|body| Watched { body, watch })
