@@ -47,7 +47,7 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
         "" | "/" if read => Ok(preferences::page(&ctx, &req)),
         "/state" if read => Ok(state::answer(&ctx)),
         "/notice-token" if read => Ok(notice_token::answer(&ctx, &req)),
-        "/receipt" if read => receipt::answer(&ctx, req.headers()).await,
+        "/receipt" if read => receipt::answer(&ctx, req.headers(), req.uri()).await,
         CHECKPOINT if read => checkpoint(&ctx),
         "/decision" if req.method() == Method::POST => decision::post(ctx, req).await,
         "/report" if req.method() == Method::POST => report::post(&ctx, req).await,

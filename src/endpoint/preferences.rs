@@ -60,7 +60,11 @@ pub(super) fn render(
         Kept::Nothing => ctx.policy().undecided(),
     };
     let shown = Shown {
-        decided: ctx.state.as_ref().map(|state| Decided { at: state.decided_at, expires: state.expires_at }),
+        decided: ctx.state.as_ref().map(|state| Decided {
+            at: state.decided_at,
+            expires: state.expires_at,
+            receipt: state.record.is_some(),
+        }),
         ticked: Ticked::of(ctx.policy(), &grants),
         problems: faults.iter().map(|fault| (fault.field.clone(), fault.problem)).collect(),
         message,

@@ -10,6 +10,7 @@ mod fill;
 mod language;
 mod lint;
 mod offer;
+mod receipt;
 mod render;
 mod scan;
 mod shown;
@@ -18,6 +19,7 @@ mod strings;
 mod templates;
 
 pub use fill::Fill;
+pub use receipt::{ReceiptOf, ReceiptWords, Said};
 pub use shown::{Decided, Message, Shown, Ticked};
 pub use snapshot::{Layer, Notice};
 pub use templates::TemplateSources;
@@ -61,6 +63,11 @@ impl Language {
     /// `ltr` or `rtl`.
     pub fn dir(&self) -> &str {
         self.face.strings.text("language", "dir")
+    }
+
+    /// A record in words, for a receipt that is not a page. Plain text.
+    pub fn receipt(&self, of: &ReceiptOf<'_>) -> ReceiptWords {
+        receipt::words(&self.face, of)
     }
 
     /// What is wrong with a field, in words, for an answer that is not a page. Plain text.
@@ -145,6 +152,14 @@ impl Notices {
         }
     }
 
+    /// The receipt page, UTF-8, a whole document without an address of its own: it is kept and printed.
+    /// None where an operator's template fails on this record.
+    pub fn receipt(&self, language: &Language, fill: &Fill<'_>, of: &ReceiptOf<'_>) -> Option<String> {
+        let rendered = self.renderer.receipt(&language.face, of);
+        let told = rendered.inspect_err(|fault| tracing::error!(%fault, "the receipt page could not be rendered"));
+        told.ok().map(|marked| Pieces::cut(&marked).fill(fill))
+    }
+
     /// A page for an answer that is no page of the site, UTF-8, a whole document. `detail` is a line
     /// of plain text below the explanation, or empty.
     pub fn error_page(&self, language: &Language, status: u16, detail: &str) -> String {
@@ -177,11 +192,23 @@ impl Notices {
 
     /// The Content-Security-Policy of the gate's own pages: their style, their form, nothing else.
     pub fn page_csp(&self) -> String {
-        use base64::Engine as _;
-        let hash = base64::engine::general_purpose::STANDARD.encode(self.assets.style.hash.0);
+        let style = self.style_source();
+        format!("default-src 'none'; style-src 'self' {style}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+    }
+
+    /// The Content-Security-Policy of the receipt page. The sandbox gives it an origin of its own: a
+    /// page of the site that opens it in a window could otherwise read the visitor's pseudonym there.
+    pub fn receipt_csp(&self) -> String {
+        let style = self.style_source();
         format!(
-            "default-src 'none'; style-src 'self' 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            "default-src 'none'; style-src {style}; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
+             sandbox allow-downloads allow-modals allow-top-navigation"
         )
+    }
+
+    fn style_source(&self) -> String {
+        use base64::Engine as _;
+        format!("'sha256-{}'", base64::engine::general_purpose::STANDARD.encode(self.assets.style.hash.0))
     }
 }
 
@@ -191,7 +218,7 @@ impl Language {
     /// Renders and checks every layer.
     fn new(face: Face, renderer: &Renderer) -> Result<Self, Vec<Fault>> {
         let rendered = || {
-            let decided = Decided { at: jiff::Timestamp::UNIX_EPOCH, expires: jiff::Timestamp::UNIX_EPOCH };
+            let decided = Decided { at: jiff::Timestamp::UNIX_EPOCH, expires: jiff::Timestamp::UNIX_EPOCH, receipt: true };
             let full = Shown {
                 decided: Some(decided),
                 ticked: face.everything(),
@@ -200,6 +227,7 @@ impl Language {
             };
             let message = Shown { message: Some(Message::Saved), ..Shown::default() };
             renderer.preferences(&face, &message)?;
+            renderer.receipt(&face, &receipt::sample(&face))?;
             renderer.error(&face.strings, 404, "")?;
             renderer.error(&face.strings, 418, "detail")?;
             Ok([

@@ -74,6 +74,56 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("back", ""),
         ],
     ),
+    (
+        "receipt",
+        &[
+            ("link", ""),
+            ("title", ""),
+            ("lead", "!controller"),
+            ("decision", ""),
+            ("kind_given", ""),
+            ("kind_refused", ""),
+            ("kind_partial", ""),
+            ("kind_renewed", ""),
+            ("kind_withdrawn", ""),
+            ("decided", ""),
+            ("when", "!date !time"),
+            ("until", ""),
+            ("how", ""),
+            ("method_accept_all", "!button"),
+            ("method_reject_all", "!button"),
+            ("method_save", ""),
+            ("method_withdraw", "!button"),
+            ("method_api", ""),
+            ("site", ""),
+            ("gpc", ""),
+            ("gpc_received", ""),
+            ("purposes", ""),
+            ("vendors", ""),
+            ("yes", ""),
+            ("no", ""),
+            ("withdrawal", "!choices"),
+            ("proof", ""),
+            ("proof_lead", ""),
+            ("record_id", ""),
+            ("subject", ""),
+            ("index", ""),
+            ("notice", ""),
+            ("policy", ""),
+            ("salt", ""),
+            ("commitment", ""),
+            ("record", ""),
+            ("path", ""),
+            ("key", ""),
+            ("check", ""),
+            ("check_commitment", ""),
+            ("check_path", ""),
+            ("check_key", ""),
+            ("check_program", ""),
+            ("file", ""),
+            ("keep", ""),
+        ],
+    ),
     ("messages", &[("saved", ""), ("withdrawn", ""), ("refused_unrecorded", ""), ("not_recorded", "")]),
     (
         "problems",
@@ -100,6 +150,12 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
     ("error_504", ERROR),
     ("error_other", ERROR),
 ];
+
+/// The keys of the table `receipt` for what a decision came to.
+pub(super) const TOLD_KINDS: [&str; 5] = ["kind_given", "kind_refused", "kind_partial", "kind_renewed", "kind_withdrawn"];
+/// And for how it was expressed.
+pub(super) const TOLD_METHODS: [&str; 5] =
+    ["method_accept_all", "method_reject_all", "method_save", "method_withdraw", "method_api"];
 
 const ERROR: &[(&str, &str)] = &[("title", ""), ("text", "")];
 
