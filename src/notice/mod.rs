@@ -163,10 +163,12 @@ impl Notices {
     /// A page for an answer that is no page of the site, UTF-8, a whole document. `detail` is a line
     /// of plain text below the explanation, or empty.
     pub fn error_page(&self, language: &Language, status: u16, detail: &str) -> String {
-        self.renderer.error(&language.face.strings, status, detail).unwrap_or_else(|fault| {
-            tracing::error!(%fault, "the error page could not be rendered");
-            format!("<!doctype html><meta charset=\"utf-8\"><title>{status}</title><p>{status}</p>")
-        })
+        error_or_bare(self.renderer.error(&language.face.strings, status, detail), status)
+    }
+
+    /// The same for a program that declares itself one, and for a person whose browser says so.
+    pub fn bot_page(&self, language: &Language, status: u16) -> String {
+        error_or_bare(self.renderer.error_of("error_bot", &language.face.strings, status, ""), status)
     }
 
     /// Every notice: what the consent log stores before a decision can refer to it.
@@ -256,6 +258,13 @@ impl Language {
         let notice = |layer, pieces: &Pieces| Notice::new(layer, &self.face.strings, &self.face.offer, assets, &pieces.blank());
         [notice(Layer::Banner, &self.banner), notice(Layer::Preferences, &self.preferences)]
     }
+}
+
+fn error_or_bare(page: Result<String, Fault>, status: u16) -> String {
+    page.unwrap_or_else(|fault| {
+        tracing::error!(%fault, "the error page could not be rendered");
+        format!("<!doctype html><meta charset=\"utf-8\"><title>{status}</title><p>{status}</p>")
+    })
 }
 
 /// Sorted, each once; an error if there are any.

@@ -110,6 +110,11 @@ impl Renderer {
             504 => "error_504",
             _ => "error_other",
         };
+        self.error_of(table, strings, status, detail)
+    }
+
+    /// The error page with the texts of a table.
+    pub(super) fn error_of(&self, table: &'static str, strings: &Strings, status: u16, detail: &str) -> Result<String, Fault> {
         let values = Values::from([
             ("lang", Value::from(strings.tag.as_str())),
             ("dir", Value::from(strings.text("language", "dir"))),

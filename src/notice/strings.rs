@@ -149,6 +149,7 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
     ("error_503", ERROR),
     ("error_504", ERROR),
     ("error_other", ERROR),
+    ("error_bot", ERROR),
 ];
 
 /// The keys of the table `receipt` for what a decision came to.

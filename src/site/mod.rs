@@ -1,6 +1,7 @@
 //! A site: what its requests share ([`Site`]), and one request's view of policy, clock and grants
 //! ([`Ctx`]). The only place that mints a consent cookie, and only from a [`Recorded`].
 
+mod bots;
 mod front;
 mod limiter;
 mod reports;
@@ -18,6 +19,7 @@ use http::{HeaderMap, HeaderValue, header};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use quick_cache::sync::Cache;
 
+pub use bots::is_declared_bot;
 pub use front::{Front, Peer};
 pub use limiter::Limiter;
 pub use reports::{Blocked, Counted, DIRECTIVES, HostCount, Reports};

@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod behind;
+mod bots;
 mod certificates;
 mod commands;
 mod connections;
