@@ -11,7 +11,9 @@
 //! Leaves have contiguous indices from 0, and each commits to its bytes with a salt. [`tree`] is the
 //! Merkle tree over the commitments. Not here: what the visitor's cookie holds, and what a decision may contain.
 
+mod access;
 mod act;
+mod article30;
 mod canonical;
 mod certificate;
 mod control;
@@ -33,6 +35,7 @@ pub mod tree;
 mod verify;
 mod writer;
 
+pub use access::{HeldReceipt, InForce, NoVisitor, Status, Visitor};
 pub use act::{Act, ActKind, Deed, Indices, NoIndices, On, Reason};
 pub use canonical::{NotCanonical, canonical};
 pub use certificate::{Certificate, NoCertificate};

@@ -5,6 +5,7 @@
 //! and addressed by the hash of what it shows; a request only fills in token, return path and
 //! addresses. No I/O, no clock, no headers; what a decision does is not known here.
 
+mod access;
 mod assets;
 mod fill;
 mod language;
@@ -18,6 +19,7 @@ mod snapshot;
 mod strings;
 mod templates;
 
+pub use access::{access_languages, access_page};
 pub use fill::Fill;
 pub use receipt::{ReceiptOf, ReceiptWords, Said};
 pub use shown::{Decided, Message, Shown, Ticked};

@@ -86,10 +86,10 @@ pub(super) fn words(face: &Face, of: &ReceiptOf<'_>) -> ReceiptWords {
     let named = if of.controller.is_empty() { controller.name.clone() } else { plain(of.controller) };
     let contact = [&controller.address, &controller.contact].into_iter().filter(|part| !part.is_empty()).cloned();
     let mut facts = vec![
-        (text("decision"), told(strings, "kind_", &TOLD_KINDS, of.kind, "")),
+        (text("decision"), kind_in_words(strings, of.kind)),
         (text("decided"), when(strings, of.decided_at)),
         (text("until"), strings.date(of.valid_until)),
-        (text("how"), told(strings, "method_", &TOLD_METHODS, of.method, button(strings, of.method))),
+        (text("how"), method_in_words(strings, of.method)),
         (text("site"), plain(of.site)),
         (
             strings.text("preferences", "controller").to_owned(),
@@ -122,6 +122,16 @@ fn told(strings: &Strings, prefix: &str, known: &[&'static str], word: &str, but
     }
 }
 
+/// What a decision came to.
+pub(super) fn kind_in_words(strings: &Strings, kind: &str) -> String {
+    told(strings, "kind_", &TOLD_KINDS, kind, "")
+}
+
+/// How a decision was expressed.
+pub(super) fn method_in_words(strings: &Strings, method: &str) -> String {
+    told(strings, "method_", &TOLD_METHODS, method, button(strings, method))
+}
+
 /// What the button of a method says.
 fn button<'s>(strings: &'s Strings, method: &str) -> &'s str {
     match method {
@@ -133,7 +143,7 @@ fn button<'s>(strings: &'s Strings, method: &str) -> &'s str {
 }
 
 /// Date and time in UTC: where the visitor is, is not known.
-fn when(strings: &Strings, at: Timestamp) -> String {
+pub(super) fn when(strings: &Strings, at: Timestamp) -> String {
     let time = at.strftime("%H:%M:%S").to_string();
     strings.filled("receipt", "when", &[("date", &strings.date(at)), ("time", &time)])
 }

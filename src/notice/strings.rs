@@ -124,6 +124,24 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("keep", ""),
         ],
     ),
+    (
+        "access",
+        &[
+            ("title", ""),
+            ("lead", ""),
+            ("made", ""),
+            ("count", ""),
+            ("nothing", ""),
+            ("restricted", ""),
+            ("erased", ""),
+            ("browser", ""),
+            ("law", ""),
+            ("notice", ""),
+            ("as_shown", ""),
+            ("policy", ""),
+            ("policy_text", ""),
+        ],
+    ),
     ("messages", &[("saved", ""), ("withdrawn", ""), ("refused_unrecorded", ""), ("not_recorded", "")]),
     (
         "problems",
@@ -223,6 +241,13 @@ impl Strings {
                 read.strings
             })
             .collect()
+    }
+
+    /// The built-in texts of a language, where it is built in.
+    pub(super) fn embedded(tag: &str) -> Option<Self> {
+        let path = format!("strings/{tag}.toml");
+        let sources = TemplateSources::embedded();
+        sources.get(&path).map(|text| File::read(&path, text, |root| read_one(root, tag)).0.0)
     }
 
     /// A text; the key must stand in the table of this file.

@@ -10,6 +10,7 @@ use crate::config::{Fault, nearest};
 /// The embedded files of this room by their path under `templates/`. `include_str!` and not a whole
 /// folder: cargo then sees a changed file, and what other rooms keep in `templates/` stays theirs.
 const EMBEDDED: &[(&str, &str)] = &[
+    (ACCESS, include_str!("../../templates/access.html")),
     (BANNER, include_str!("../../templates/banner.html")),
     (CHOICES, include_str!("../../templates/choices.html")),
     (STYLE, include_str!("../../templates/consentry.css")),
@@ -26,6 +27,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("strings/en.toml", include_str!("../../templates/strings/en.toml")),
 ];
 
+pub(super) const ACCESS: &str = "access.html";
 pub(super) const BANNER: &str = "banner.html";
 pub(super) const CHOICES: &str = "choices.html";
 pub(super) const ERROR: &str = "error.html";

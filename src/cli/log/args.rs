@@ -42,6 +42,12 @@ pub(in crate::cli) enum LogCommand {
     Verify(Verify),
     /// Write the proof that a record stands in the log
     Prove(Prove),
+    /// Write everything about one visitor into one file, to hand over (GDPR articles 15 and 20)
+    Access(Access),
+    /// Tell what was in force for a visitor at a time
+    State(StateArgs),
+    /// Write the record of processing of the log itself (GDPR article 30)
+    Article30(Article30),
 }
 
 /// Which decisions.
@@ -159,6 +165,66 @@ pub(in crate::cli) struct Prove {
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Option<PathBuf>,
     /// Record, salt, proof and key as JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// Whose.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(in crate::cli) struct VisitorArgs {
+    /// The visitor's pseudonym, 22 characters
+    #[arg(long, value_name = "ID", value_parser = parse_subject, allow_hyphen_values = true)]
+    pub(in crate::cli) subject: Option<SubjectId>,
+    /// A receipt that the visitor sent
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) receipt: Option<PathBuf>,
+}
+
+/// `consentry log access`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Access {
+    /// Whose.
+    #[command(flatten)]
+    pub(in crate::cli) visitor: VisitorArgs,
+    /// Write to this file, which only you can read; otherwise to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// html: to be read; json: to be taken elsewhere
+    #[arg(long, value_enum, default_value_t = AccessFormat::Html)]
+    pub(in crate::cli) format: AccessFormat,
+    /// The language of the page's own words [default: that of the newest record, where it is built in]
+    #[arg(long, value_name = "TAG")]
+    pub(in crate::cli) lang: Option<String>,
+}
+
+/// The form of an answer to an access request.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum AccessFormat {
+    /// A page that loads nothing.
+    Html,
+    /// Data.
+    Json,
+}
+
+/// `consentry log state`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct StateArgs {
+    /// Whose.
+    #[command(flatten)]
+    pub(in crate::cli) visitor: VisitorArgs,
+    /// At this time (RFC 3339) or the start of this day (UTC) [default: now]
+    #[arg(long, value_name = "T", value_parser = parse_from)]
+    pub(in crate::cli) at: Option<Timestamp>,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log article30`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Article30 {
+    /// As JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

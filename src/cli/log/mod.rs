@@ -3,6 +3,7 @@
 //! Arguments in, text or JSON out. What is read and how it is checked lives in `consent_log`.
 
 mod args;
+mod papers;
 mod proofs;
 mod rights;
 mod table;
@@ -21,7 +22,7 @@ use self::{
     rights::Desk,
 };
 use crate::{
-    consent_log::{Leaf, LogError, Reader, Shown, Stats},
+    consent_log::{Leaf, LogError, NoVisitor, Reader, Shown, Stats},
     vocab::Hash,
 };
 
@@ -60,6 +61,17 @@ pub(super) enum LogCliError {
     /// The answer could not be written.
     #[error("the answer cannot be written")]
     Output(#[from] io::Error),
+    /// A receipt that was handed in is none.
+    #[error("{}", .file.display())]
+    Receipt {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: NoVisitor,
+    },
+    /// A page cannot be made.
+    #[error("the page cannot be made: {0}")]
+    Page(String),
     /// A record is not what was written.
     #[error("record {index} does not match its commitment: it was changed after it was written")]
     Altered {
@@ -88,6 +100,9 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
         LogCommand::Show(show) => run_show(show, &desk, &reader, streams),
         LogCommand::Stats(stats) => run_stats(stats, &reader, streams),
         LogCommand::Verify(verify) => proofs::verify(verify, &reader, streams),
+        LogCommand::Access(access) => papers::access(access, &desk, &reader, streams),
+        LogCommand::State(state) => papers::state(state, &desk, &reader, streams),
+        LogCommand::Article30(article) => papers::article30(article, &reader, streams),
         LogCommand::Prove(prove) => proofs::prove(prove, &reader, streams),
     };
     match done {

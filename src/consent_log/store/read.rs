@@ -244,6 +244,11 @@ impl View {
         self.index("SELECT first_idx FROM notice WHERE sha256 = ?1", &address.0)
     }
 
+    /// The index of a policy by what it is addressed by: revision and source files.
+    pub(in crate::consent_log) fn index_of_policy(&self, address: Hash) -> Result<Option<u64>, LogError> {
+        self.index("SELECT first_idx FROM policy_revision WHERE sha256 = ?1", &address.0)
+    }
+
     /// The markup of a notice.
     pub(in crate::consent_log) fn notice_html(&self, address: Hash) -> Result<Option<String>, LogError> {
         let sql = "SELECT html FROM notice WHERE sha256 = ?1";
