@@ -180,8 +180,10 @@ impl Reader {
                 "allowed": allowed,
             })
         });
-        let vendors =
-            record.vendors.iter().map(|(id, allowed)| json!({ "id": id, "title": named("vendors", id, "name"), "allowed": allowed }));
+        let vendors = record
+            .vendors
+            .iter()
+            .map(|(id, allowed)| json!({ "id": id, "title": named("vendors", id, "name"), "allowed": allowed }));
         Ok(json!({
             "index": leaf.index,
             "id": record.id.to_string(),
@@ -235,8 +237,11 @@ impl Reader {
     /// What was in force for a visitor at a time, purpose by purpose; nothing for who had not decided by then.
     pub fn state(&self, visitor: &Visitor, at: Timestamp) -> Result<Vec<InForce>, LogError> {
         let (leaves, _) = self.records_of(visitor)?;
-        let mut past: Vec<(&Leaf, &Record)> =
-            leaves.iter().filter_map(|leaf| Some((leaf, leaf.record.as_ref()?))).filter(|(_, record)| record.time <= at).collect();
+        let mut past: Vec<(&Leaf, &Record)> = leaves
+            .iter()
+            .filter_map(|leaf| Some((leaf, leaf.record.as_ref()?)))
+            .filter(|(_, record)| record.time <= at)
+            .collect();
         // The clock may have gone back: what stands later in the log is what holds.
         past.sort_by_key(|(leaf, _)| leaf.index);
         let Some(&(leaf, newest)) = past.last() else { return Ok(Vec::new()) };

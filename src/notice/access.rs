@@ -26,9 +26,13 @@ pub fn access_page(language: &str, data: &Json) -> Result<String, String> {
     let strings = Strings::embedded(language).or_else(|| Strings::embedded(DEFAULT)).expect("English is embedded");
     let list = |name: &str| data[name].as_array().cloned().unwrap_or_default();
     let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
-    let told: BTreeMap<String, BTreeMap<&str, String>> =
-        list("records").iter().filter(|record| record["erased"] != true).map(|record| (record["index"].to_string(), in_words(&strings, record))).collect();
-    let pages: BTreeMap<String, String> = list("notices").iter().map(|notice| (text(&notice["sha256"]), as_shown(notice))).collect();
+    let told: BTreeMap<String, BTreeMap<&str, String>> = list("records")
+        .iter()
+        .filter(|record| record["erased"] != true)
+        .map(|record| (record["index"].to_string(), in_words(&strings, record)))
+        .collect();
+    let pages: BTreeMap<String, String> =
+        list("notices").iter().map(|notice| (text(&notice["sha256"]), as_shown(notice))).collect();
     let policies: BTreeMap<String, String> =
         list("policies").iter().map(|policy| (text(&policy["enforced"]), format!("{:#}", policy["policy"]))).collect();
     let made = data["made_at"].as_str().and_then(|time| time.parse().ok()).map(|time| receipt::when(&strings, time));
@@ -37,14 +41,29 @@ pub fn access_page(language: &str, data: &Json) -> Result<String, String> {
         dir => strings.text("language", "dir"),
         t => strings.all_filled(&[]),
         css => sources.fixed(STYLE),
-        data => Value::from_serialize(data),
+        data => of_json(data),
         made => made.unwrap_or_default(),
         told, pages, policies,
     };
     let mut templates = Environment::new();
-    templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    let rendered = [ACCESS, PAGE].into_iter().try_for_each(|path| templates.add_template_owned(path, sources.fixed(path).to_owned()));
+    templates.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    let rendered =
+        [ACCESS, PAGE].into_iter().try_for_each(|path| templates.add_template_owned(path, sources.fixed(path).to_owned()));
     rendered.and_then(|()| templates.get_template(ACCESS)?.render(values)).map_err(|error| format!("{error:#}"))
+}
+
+/// Data as templates take it.
+fn of_json(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(truth) => Value::from(*truth),
+        Json::Number(number) => number.as_i64().map_or_else(|| Value::from(number.to_string()), Value::from),
+        Json::String(text) => Value::from(text),
+        Json::Array(items) => items.iter().map(of_json).collect(),
+        Json::Object(members) => {
+            Value::from(members.iter().map(|(name, member)| (name.clone(), of_json(member))).collect::<BTreeMap<_, _>>())
+        }
+    }
 }
 
 fn in_words(strings: &Strings, record: &Json) -> BTreeMap<&'static str, String> {

@@ -23,6 +23,7 @@ mod misbehaving;
 mod notices;
 mod ops;
 mod pages;
+mod papers;
 mod passing;
 mod pebble;
 mod process;
