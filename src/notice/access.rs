@@ -37,7 +37,7 @@ pub fn access_page(language: &str, data: &Json) -> Result<String, String> {
         list("policies").iter().map(|policy| (text(&policy["enforced"]), format!("{:#}", policy["policy"]))).collect();
     let made = data["made_at"].as_str().and_then(|time| time.parse().ok()).map(|time| receipt::when(&strings, time));
     let values = context! {
-        lang => strings.tag,
+        lang => strings.tag.as_str(),
         dir => strings.text("language", "dir"),
         t => strings.all_filled(&[]),
         css => sources.fixed(STYLE),

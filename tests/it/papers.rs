@@ -96,7 +96,10 @@ async fn a_visitor_gets_everything_about_them_and_nothing_about_anybody_else() {
     let (code, out, err) = by_receipt(&scene.receipt);
     assert_eq!(code, 0, "{err}");
     let same: Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!(same["records"], data["records"]);
+    // Proofs are newer than the ones before: the log has grown by the reading of it.
+    let stored =
+        |data: &Value| data["records"].as_array().expect("records").iter().map(|one| one["record"].clone()).collect::<Vec<_>>();
+    assert_eq!(stored(&same), stored(&data));
     let mut altered = scene.receipt.clone();
     altered["record"] = json!(text(&altered["record"]).replace(&subject, text(&other["sub"])));
     assert!(by_receipt(&altered).2.contains("was changed"), "another's pseudonym put into it");
@@ -160,4 +163,60 @@ async fn the_register_has_an_entry_for_the_log_itself() {
     }
     assert!(told.contains("kept for 24 months after that") && told.contains("127.0.0.1"), "{told}");
     assert!(!out.contains(text(&record(&scene.receipt)["sub"])), "nobody is named");
+}
+
+#[tokio::test]
+async fn records_go_out_in_the_forms_of_standards() {
+    let scene = scene().await;
+    scene.gate.decide(json!({ "choice": "reject_all" }), &[]).await;
+    let exported = |format: &str| {
+        let (code, out, err) = scene.log(&["export", "--format", format]);
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str::<Value>(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+    };
+    let own = record(&scene.receipt);
+    let linked = exported("jsonld");
+    let graph = linked["@graph"].as_array().expect("a graph");
+    assert_eq!((linked["@context"]["dpv"].as_str(), graph.len()), (Some("https://w3id.org/dpv#"), 4));
+    let second = &graph[1];
+    assert_eq!(second["dct:identifier"], own["id"]);
+    // What TS 27560 makes mandatory, as the guide maps it.
+    for name in [
+        "dct:conformsTo",
+        "dpv:hasDataSubject",
+        "dpv:hasNotice",
+        "dct:language",
+        "dpv:hasDataController",
+        "dpv:hasStorageCondition",
+        "dpv:hasJurisdiction",
+        "dpv:hasConsentControl",
+    ] {
+        assert!(!second[name].is_null(), "{name}: {second}");
+    }
+    let event = &second["@included"][0];
+    for name in ["dpv:isIndicatedAtTime", "dpv:hasDuration", "dpv:isIndicatedBy", "dpv:hasConsentStatus"] {
+        assert!(!event[name].is_null(), "{name}: {event}");
+    }
+    let statuses = |record: &Value| {
+        let all = record["dpv:hasProcess"].as_array().expect("processes").iter();
+        all.map(|one| {
+            (text(&one["dpv:hasPurpose"]["dct:identifier"]).to_owned(), text(&one["dpv:hasConsentStatus"]["@id"]).to_owned())
+        })
+        .collect::<Vec<_>>()
+    };
+    let want = [("analytics", "dpv:ConsentGiven"), ("functional", "dpv:ConsentRefused"), ("marketing", "dpv:ConsentRefused")];
+    assert_eq!(statuses(second), want.map(|(id, status)| (id.to_owned(), status.to_owned())));
+    assert!(graph[3]["dpv:hasDataSubject"]["@id"].is_null(), "a refusal names nobody: {}", graph[3]);
+
+    // Kantara has words for consent only.
+    let receipts = exported("kantara");
+    let receipts = receipts.as_array().expect("a list");
+    assert_eq!(receipts.len(), 3);
+    let second = &receipts[1];
+    assert_eq!((second["version"].as_str(), &second["consentReceiptID"]), (Some("KI-CR-v1.1.0"), &own["id"]));
+    let seconds = text(&own["t"]).parse::<jiff::Timestamp>().expect("a time").as_second();
+    assert_eq!(second["consentTimestamp"].as_i64(), Some(seconds));
+    let purposes = second["services"][0]["purposes"].as_array().expect("purposes");
+    assert!(purposes.len() == 1 && text(&purposes[0]["purpose"]).starts_with("Analytics: "), "{second}");
+    assert!(text(&purposes[0]["thirdPartyName"]).contains(", ") && purposes[0]["thirdPartyDisclosure"] == true);
 }

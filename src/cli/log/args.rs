@@ -76,7 +76,8 @@ pub(in crate::cli) struct FilterArgs {
 /// `consentry log export`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Export {
-    /// jsonl: every leaf with salt and commitment; csv: one row for each decision and purpose
+    /// jsonl: every leaf with salt and commitment; csv: one row for each decision and purpose; jsonld: ISO/IEC TS 27560
+    /// records (DPV); kantara: consent receipts 1.1 of what was granted
     #[arg(long, value_enum)]
     pub(in crate::cli) format: FormatArg,
     /// Write to this file, which is there only once it is complete; otherwise to standard output
@@ -94,6 +95,10 @@ pub(in crate::cli) enum FormatArg {
     Jsonl,
     /// A table.
     Csv,
+    /// DPV, ISO/IEC TS 27560.
+    Jsonld,
+    /// Kantara 1.1.
+    Kantara,
 }
 
 impl From<FormatArg> for Format {
@@ -101,6 +106,8 @@ impl From<FormatArg> for Format {
         match typed {
             FormatArg::Jsonl => Self::Jsonl,
             FormatArg::Csv => Self::Csv,
+            FormatArg::Jsonld => Self::Jsonld,
+            FormatArg::Kantara => Self::Kantara,
         }
     }
 }
