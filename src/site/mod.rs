@@ -211,6 +211,16 @@ impl Ctx {
         self.notices().find(&shown.notice).map(|_| shown)
     }
 
+    /// Counts that a notice goes out to somebody who has not decided: not what is fetched ahead (Sec-Purpose), and
+    /// not what a program that declares itself is sent. `headers` are the request's.
+    pub fn count_impression(&self, headers: &HeaderMap, notice: Hash) {
+        if self.state.is_some() || headers.contains_key("sec-purpose") || is_declared_bot(headers) {
+            return;
+        }
+        let site = if self.site.config.hosts.is_empty() { "*" } else { self.front.host.as_str() };
+        self.site.shared.log.count_impression(self.now, site, &self.policy().regime().id, notice);
+    }
+
     /// Names the variant of a page this request gets: pages differ by policy, grants, notice and language.
     pub fn variant(&self, parts: &[&str]) -> Hash {
         let decided_at = self.state.as_ref().map(|state| state.decided_at);

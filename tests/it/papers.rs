@@ -220,3 +220,41 @@ async fn records_go_out_in_the_forms_of_standards() {
     assert!(purposes.len() == 1 && text(&purposes[0]["purpose"]).starts_with("Analytics: "), "{second}");
     assert!(text(&purposes[0]["thirdPartyName"]).contains(", ") && purposes[0]["thirdPartyDisclosure"] == true);
 }
+
+#[tokio::test]
+async fn notices_shown_are_counted_and_nobody_whom() {
+    let upstream = Upstream::page("<!doctype html><title>x</title><p>x").await;
+    let mut gate = Gate::start(&upstream).await;
+    let browser = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+    for _ in 0..12 {
+        gate.get("/", &[browser, ("accept-language", "en")]).await;
+    }
+    gate.get("/", &[browser, ("accept-language", "de")]).await;
+    gate.get("/_consent/", &[browser]).await;
+    // A program, a page fetched ahead, a part of a page, somebody who has decided: not shown to anybody who is asked.
+    gate.get("/", &[("user-agent", "Googlebot/2.1")]).await;
+    gate.get("/", &[browser, ("sec-purpose", "prefetch")]).await;
+    gate.get("/", &[browser, ("sec-fetch-dest", "iframe")]).await;
+    let cookie = gate.accepted().await;
+    gate.get("/", &[browser, ("cookie", cookie.as_str())]).await;
+    gate.stop().await;
+    let data = gate.data.path().to_str().expect("a path").to_owned();
+    let stats = |more: &[&str]| {
+        let mut line = vec!["log", "stats", "--data", &data];
+        line.extend_from_slice(more);
+        let (code, out, err) = run(&line, gate.data.path());
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let shown: Value = serde_json::from_str(&stats(&["--by", "language,layer", "--exact", "--json"])).expect("JSON");
+    let rows = shown["rows"].as_array().expect("rows").iter();
+    let counted: Vec<(&str, &str, u64)> =
+        rows.map(|row| (text(&row["language"]), text(&row["layer"]), row["shown"].as_u64().expect("a count"))).collect();
+    assert_eq!(counted, [("de", "banner", 1), ("en", "api", 0), ("en", "banner", 12), ("en", "preferences", 1)]);
+    // Published: the small ones are gone, and no other table gives them back.
+    let published = stats(&["--by", "language,layer"]);
+    assert!(published.lines().any(|line| line.starts_with("de        banner          ..")), "{published}");
+    assert!(stats(&["--by", "method"]).contains(" 14 "), "{published}");
+    let (code, out, err) = run(&["log", "verify", "--json", "--data", &data], gate.data.path());
+    assert_eq!(code, 0, "{out}{err}");
+}

@@ -143,9 +143,12 @@ pub(in crate::cli) struct StatsArgs {
     /// Which decisions.
     #[command(flatten)]
     pub(in crate::cli) filter: FilterArgs,
-    /// Count by: day, site, purpose, language, method
+    /// Count by: day, site, purpose, language, regime, layer, method
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "day,purpose", value_parser = parse_group)]
     pub(in crate::cli) by: Vec<Group>,
+    /// Small counts as they are: for the operator's own eyes, not to be published
+    #[arg(long)]
+    pub(in crate::cli) exact: bool,
     /// As JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,

@@ -95,6 +95,15 @@ impl View {
         Ok(Self { conn, file, format })
     }
 
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// Whether the tables had an older format when they were opened.
+    pub(super) fn is_older_than(&self, format: i64) -> bool {
+        self.format < format
+    }
+
     pub(in crate::consent_log) fn file(&self) -> &Path {
         &self.file
     }
