@@ -37,6 +37,7 @@ use super::{
     tree::{Checkpoint, Frontier, Signer},
     verify::Proof,
 };
+use crate::vocab::Hash;
 
 /// The consent log, open for writing. Dropping it lets the writer finish what is queued.
 pub struct ConsentLog {

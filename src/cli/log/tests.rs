@@ -75,16 +75,11 @@ b.example  vendor.tiktok      0      0        0        1          0    1  0.0 %
 Days are in UTC. opt-in: of those who answered, who granted something. Small counts are not left out: not to be published.
 "
     );
-    assert_eq!(
-        answer(dir.path(), "stats --by site"),
-        "\
-site       shown  given  partial  refused  withdrawn  gpc  opt-in
-a.example      0     ..        0        0         ..   ..  ..
-b.example      0      0        0       ..          0   ..  -
-
-Days are in UTC. opt-in: of those who answered, who granted something. Counts below 10 are left out (..), and what would give them back.
-"
-    );
+    let published = answer(dir.path(), "stats --by site");
+    let cells: Vec<Vec<&str>> = published.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(cells[1], ["a.example", "0", "..", "0", "0", "..", "..", ".."]);
+    assert_eq!(cells[2], ["b.example", "0", "0", "0", "..", "0", "..", "-"]);
+    assert!(published.contains("Counts below 10 are left out"), "{published}");
     let json: Value =
         serde_json::from_str(&answer(dir.path(), "stats --by day --from 2026-05-31 --to 2026-05-31 --json --exact"))
             .expect("JSON");
