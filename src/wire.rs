@@ -73,6 +73,9 @@ pub enum Failure {
     /// A decision that did not come from the site's own pages.
     #[error("only this site's own pages decide: {0}; a program sends the site's own Origin")]
     CrossSite(&'static str),
+    /// A decision by a program that says that it visits sites on its own.
+    #[error("the user agent declares an automatic program; it cannot decide for a person, and nothing was recorded")]
+    Bot,
     /// A host name that no site has (RFC 9110, 15.5.20).
     #[error("no site of this gate has the host name that the request asks for")]
     Misdirected,
@@ -157,7 +160,7 @@ impl Failure {
         match self {
             Self::BadRequest(_) | Self::BrokenRequest(_) => StatusCode::BAD_REQUEST,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
-            Self::CrossSite(_) => StatusCode::FORBIDDEN,
+            Self::CrossSite(_) | Self::Bot => StatusCode::FORBIDDEN,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,

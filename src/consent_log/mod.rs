@@ -11,7 +11,9 @@
 //! Leaves have contiguous indices from 0, and each commits to its bytes with a salt. [`tree`] is the
 //! Merkle tree over the commitments. Not here: what the visitor's cookie holds, and what a decision may contain.
 
+mod access;
 mod act;
+mod article30;
 mod backup;
 mod bundle;
 mod canonical;
@@ -21,6 +23,7 @@ mod deeds;
 mod error;
 mod export;
 mod folder;
+mod impressions;
 mod journal;
 mod key;
 mod leaf;
@@ -31,6 +34,7 @@ mod record;
 mod room;
 mod stats;
 mod store;
+mod suppress;
 mod tiles;
 pub mod timestamp;
 pub mod tree;
@@ -38,6 +42,7 @@ mod verify;
 mod witness;
 mod writer;
 
+pub use access::{HeldReceipt, InForce, NoVisitor, Status, Visitor};
 pub use act::{Act, ActKind, Deed, Indices, NoIndices, On, Reason};
 pub use backup::{BackedUp, Restore, Restored, back_up, restore, rotate_key};
 pub use bundle::{Bundled, verify as verify_bundle};
@@ -46,6 +51,7 @@ pub use certificate::{Certificate, NoCertificate};
 pub use control::{Control, SOCKET, order};
 pub use error::{Damage, LogError};
 pub use export::Format;
+pub use impressions::{Impression, Shown as ShownCount};
 pub use journal::ERASURES;
 pub use key::{KEY_FILE, KeyFault};
 pub use leaf::{LeafKind, NoticeLeaf, PolicyLeaf, commitment};
@@ -53,7 +59,7 @@ pub use notices::NoticeSummary;
 pub use order::{Done, Keep, Order, Placed, What, Whose, Why};
 pub use reader::{Filter, Found, Leaf, Reader, Shown, ShownNotice};
 pub use record::{BrowserClass, Kind, Layer, Method, Record, RecordFault, record_id};
-pub use stats::{Counts, Group, Stats};
+pub use stats::{Counts, Group, Published, Stats};
 pub use store::{FILE, StoreError, Synchronous};
 pub use tiles::TILES;
 pub use verify::{Finding, Proof, Verified};

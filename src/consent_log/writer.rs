@@ -25,6 +25,7 @@ use super::{
     deeds::{self, ReplayError},
     error::LogError,
     folder::{self, FolderLock},
+    impressions::{Impressions, Shown},
     journal::{Journal, Line},
     key::{self, Keys},
     leaf::{Content, Entry, NoticeLeaf, PolicyLeaf},
@@ -36,6 +37,7 @@ use super::{
     tree::{Checkpoint, Frontier, Signer},
     verify::Proof,
 };
+use crate::vocab::Hash;
 
 /// The consent log, open for writing. Dropping it lets the writer finish what is queued.
 pub struct ConsentLog {
@@ -103,6 +105,8 @@ pub(super) enum Message {
     Order(Box<Order>, oneshot::Sender<Result<Done, LogError>>),
     /// What a reader kept in the write-ahead log is to be wiped.
     Wipe,
+    /// Counts of notices shown are to be added up.
+    Impressions,
     Close,
 }
 
@@ -125,6 +129,8 @@ pub(super) struct Shared {
     checkpoint: Mutex<Option<Arc<str>>>,
     /// Records that were erased: a cookie that names one says nothing.
     erased: ArcSwap<HashSet<Uuid>>,
+    /// Notices shown that are not added up yet.
+    impressions: Impressions,
 }
 
 // === impl ConsentLog ===
@@ -210,6 +216,15 @@ impl ConsentLog {
     /// Whether an act of erasure deleted this record: a cookie that names it is as if there were none.
     pub fn is_erased(&self, record: Uuid) -> bool {
         self.shared.is_erased(record)
+    }
+
+    /// Counts that a notice was shown to somebody who had not decided. `site` is the site's host, `*` where its
+    /// configuration names none: what a visitor sends makes no new count. Never waits; a crash loses a minute of it.
+    pub fn count_impression(&self, now: Timestamp, site: &str, regime: &str, notice: Hash) {
+        if self.shared.impressions.add(Shown::at(now, site, regime, notice)) {
+            // Full or closed: they are taken along the next time.
+            let _ = self.queue.try_send(Message::Impressions);
+        }
     }
 
     /// The newest signed checkpoint: what the log says its tree is. `None` while nothing was ever recorded.
@@ -316,6 +331,7 @@ impl Shared {
             failed: watch::Sender::new(false),
             checkpoint: Mutex::default(),
             erased: ArcSwap::default(),
+            impressions: Impressions::default(),
         }
     }
 
@@ -392,6 +408,7 @@ impl Writer {
                         let _ = reply.send(self.obey(&order));
                     }
                     Message::Wipe => self.wipe_again(),
+                    Message::Impressions => self.add_impressions(),
                     // What was sent before this is still received.
                     Message::Close => queue.close(),
                 }
@@ -457,6 +474,18 @@ impl Writer {
         }
     }
 
+    /// Sums of counts are written like everything else: what fails stops the log. Below the disk's reserve they are
+    /// dropped.
+    fn add_impressions(&mut self) {
+        let counted = self.shared.impressions.take();
+        if counted.is_empty() || self.shared.poisoned.get().is_some() || self.shared.room().is_err() {
+            return;
+        }
+        if let Err(CommitError::Failed(error)) = self.store.add_impressions(&counted) {
+            self.shared.poison(error);
+        }
+    }
+
     /// What stands in the log now.
     pub(super) fn committed(&self, signed: Option<String>) {
         if let Some(note) = signed {
@@ -498,8 +527,9 @@ impl Writer {
         }
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
         // Who comes now waits until the folder is free.
+        self.add_impressions();
         drop(self.control);
         // It reads what the store writes: the last to close the database leaves the one file.
         drop(self.publisher);

@@ -27,7 +27,7 @@ use crate::{
     consent_log::{BrowserClass, Kind, Layer, LogError, Method, PolicyLeaf, Record, Recorded, record_id},
     headers,
     notice::{self, Message},
-    site::{Ctx, Seen, grants_for, new_subject},
+    site::{Ctx, Seen, grants_for, is_declared_bot, new_subject},
     telemetry::metrics::{DecisionOutcome, UNREAD},
     vocab::PurposeSet,
     wire::{self, Body, Causes, Failure, SEC_FETCH_SITE},
@@ -39,6 +39,11 @@ const READ_MAX: Duration = Duration::from_secs(30);
 pub(super) async fn post(ctx: Ctx, req: Request<Body>) -> Result<Response<Body>, Failure> {
     let (head, body) = req.into_parts();
     same_origin(&ctx, &head.headers)?;
+    if is_declared_bot(&head.headers) {
+        // Refused and not dropped in silence: a person whose browser says so has to know (traps: bots).
+        ctx.site.metrics.decision(UNREAD, DecisionOutcome::Bot);
+        return Err(Failure::Bot);
+    }
     let format = Format::of(&head.headers)?;
     let body = wire::read_bounded(body, ctx.site.shared.limits.decision_bytes as usize, READ_MAX).await?;
     let decided = tokio::spawn(async move { decide(&ctx, &head.headers, format, body).await });

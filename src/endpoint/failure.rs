@@ -22,7 +22,14 @@ pub fn failure_page(notices: &Notices, headers: &HeaderMap, failure: &Failure) -
         wire::answer(status, wire::JSON, body.to_string())
     } else {
         let language = notices.negotiate(wire::single(headers, &header::ACCEPT_LANGUAGE));
-        let mut page = wire::answer(status, wire::HTML, notices.error_page(language, status.as_u16(), ""));
+        let mut page = wire::answer(
+            status,
+            wire::HTML,
+            match failure {
+                Failure::Bot => notices.bot_page(language, status.as_u16()),
+                _ => notices.error_page(language, status.as_u16(), ""),
+            },
+        );
         if let Ok(csp) = HeaderValue::from_str(&notices.page_csp()) {
             page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, csp);
         }

@@ -24,7 +24,10 @@ use crate::{
 const CHECKPOINT: &str = "/.well-known/consent-log/checkpoint";
 
 /// Paths outside the prefix that are the gate's own: never what the site behind may say about itself.
-const WELL_KNOWN: [&str; 2] = ["/.well-known/gpc.json", CHECKPOINT];
+const WELL_KNOWN: [&str; 2] = [GPC, CHECKPOINT];
+
+/// Where a site says whether it heeds Global Privacy Control.
+const GPC: &str = "/.well-known/gpc.json";
 
 /// The path below the prefix, such as `/decision`, if the request's path is one of the gate's own.
 pub fn own_path<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
@@ -47,12 +50,15 @@ pub async fn answer(ctx: Ctx, req: Request<Body>, own_path: &str) -> Result<Resp
         "" | "/" if read => Ok(preferences::page(&ctx, &req)),
         "/state" if read => Ok(state::answer(&ctx)),
         "/notice-token" if read => Ok(notice_token::answer(&ctx, &req)),
-        "/receipt" if read => receipt::answer(&ctx, req.headers()).await,
+        "/receipt" if read => receipt::answer(&ctx, req.headers(), req.uri()).await,
         CHECKPOINT if read => checkpoint(&ctx),
+        GPC if read => Ok(gpc(&ctx)),
         "/decision" if req.method() == Method::POST => decision::post(ctx, req).await,
         "/report" if req.method() == Method::POST => report::post(&ctx, req).await,
         "/decision" | "/report" => Err(Failure::MethodNotAllowed { allow: "POST" }),
-        "" | "/" | "/state" | "/notice-token" | "/receipt" | CHECKPOINT => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
+        "" | "/" | "/state" | "/notice-token" | "/receipt" | CHECKPOINT | GPC => {
+            Err(Failure::MethodNotAllowed { allow: "GET, HEAD" })
+        }
         _ => match own_path.strip_prefix("/assets/") {
             Some(asset) if read => assets::answer(&ctx, req.headers(), asset),
             Some(_) => Err(Failure::MethodNotAllowed { allow: "GET, HEAD" }),
@@ -67,6 +73,15 @@ fn checkpoint(ctx: &Ctx) -> Result<Response<Body>, Failure> {
     let mut resp = wire::answer(StatusCode::OK, wire::TEXT, note.to_string());
     resp.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     Ok(resp)
+}
+
+/// The GPC support resource (W3C Global Privacy Control, 2026-04-03). The signal asks that data is not given away:
+/// under opt-in nothing is before a decision, whatever the signal. A dry run holds nothing back, and says so.
+/// `lastUpdate` is the specification's date: later changes to it do not change what is said here.
+fn gpc(ctx: &Ctx) -> Response<Body> {
+    let heeded = !ctx.site.config.observe;
+    let statement = serde_json::json!({ "gpc": heeded, "lastUpdate": "2026-04-03T00:00:00Z" });
+    wire::answer(StatusCode::OK, wire::JSON, statement.to_string())
 }
 
 fn within(ctx: &Ctx, limiter: &crate::site::Limiter, limit: &'static str) -> Result<(), Failure> {

@@ -15,6 +15,10 @@ pub(super) fn page(ctx: &Ctx, req: &Request<Body>) -> Response<Body> {
     let query = req.uri().query().unwrap_or_default();
     let wanted =
         url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "return").map(|(_, value)| value.into_owned());
+    if *req.method() == http::Method::GET {
+        let notice = ctx.notices().notice(ctx.language(req.headers()), Layer::Preferences).hash;
+        ctx.count_impression(req.headers(), notice);
+    }
     let return_to = wanted.and_then(|wanted| place(ctx, &wanted)).unwrap_or_else(|| "/".to_owned());
     render(ctx, req.headers(), StatusCode::OK, &return_to, Kept::Recorded, &[], None)
 }
@@ -60,7 +64,11 @@ pub(super) fn render(
         Kept::Nothing => ctx.policy().undecided(),
     };
     let shown = Shown {
-        decided: ctx.state.as_ref().map(|state| Decided { at: state.decided_at, expires: state.expires_at }),
+        decided: ctx.state.as_ref().map(|state| Decided {
+            at: state.decided_at,
+            expires: state.expires_at,
+            receipt: state.record.is_some(),
+        }),
         ticked: Ticked::of(ctx.policy(), &grants),
         problems: faults.iter().map(|fault| (fault.field.clone(), fault.problem)).collect(),
         message,

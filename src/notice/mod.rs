@@ -5,11 +5,13 @@
 //! and addressed by the hash of what it shows; a request only fills in token, return path and
 //! addresses. No I/O, no clock, no headers; what a decision does is not known here.
 
+mod access;
 mod assets;
 mod fill;
 mod language;
 mod lint;
 mod offer;
+mod receipt;
 mod render;
 mod scan;
 mod shown;
@@ -17,7 +19,9 @@ mod snapshot;
 mod strings;
 mod templates;
 
+pub use access::{access_languages, access_page};
 pub use fill::Fill;
+pub use receipt::{ReceiptOf, ReceiptWords, Said};
 pub use shown::{Decided, Message, Shown, Ticked};
 pub use snapshot::{Layer, Notice};
 pub use templates::TemplateSources;
@@ -61,6 +65,11 @@ impl Language {
     /// `ltr` or `rtl`.
     pub fn dir(&self) -> &str {
         self.face.strings.text("language", "dir")
+    }
+
+    /// A record in words, for a receipt that is not a page. Plain text.
+    pub fn receipt(&self, of: &ReceiptOf<'_>) -> ReceiptWords {
+        receipt::words(&self.face, of)
     }
 
     /// What is wrong with a field, in words, for an answer that is not a page. Plain text.
@@ -145,13 +154,23 @@ impl Notices {
         }
     }
 
+    /// The receipt page, UTF-8, a whole document without an address of its own: it is kept and printed.
+    /// None where an operator's template fails on this record.
+    pub fn receipt(&self, language: &Language, fill: &Fill<'_>, of: &ReceiptOf<'_>) -> Option<String> {
+        let rendered = self.renderer.receipt(&language.face, of);
+        let told = rendered.inspect_err(|fault| tracing::error!(%fault, "the receipt page could not be rendered"));
+        told.ok().map(|marked| Pieces::cut(&marked).fill(fill))
+    }
+
     /// A page for an answer that is no page of the site, UTF-8, a whole document. `detail` is a line
     /// of plain text below the explanation, or empty.
     pub fn error_page(&self, language: &Language, status: u16, detail: &str) -> String {
-        self.renderer.error(&language.face.strings, status, detail).unwrap_or_else(|fault| {
-            tracing::error!(%fault, "the error page could not be rendered");
-            format!("<!doctype html><meta charset=\"utf-8\"><title>{status}</title><p>{status}</p>")
-        })
+        error_or_bare(self.renderer.error(&language.face.strings, status, detail), status)
+    }
+
+    /// The same for a program that declares itself one, and for a person whose browser says so.
+    pub fn bot_page(&self, language: &Language, status: u16) -> String {
+        error_or_bare(self.renderer.error_of("error_bot", &language.face.strings, status, ""), status)
     }
 
     /// Every notice: what the consent log stores before a decision can refer to it.
@@ -177,11 +196,23 @@ impl Notices {
 
     /// The Content-Security-Policy of the gate's own pages: their style, their form, nothing else.
     pub fn page_csp(&self) -> String {
-        use base64::Engine as _;
-        let hash = base64::engine::general_purpose::STANDARD.encode(self.assets.style.hash.0);
+        let style = self.style_source();
+        format!("default-src 'none'; style-src 'self' {style}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+    }
+
+    /// The Content-Security-Policy of the receipt page. The sandbox gives it an origin of its own: a
+    /// page of the site that opens it in a window could otherwise read the visitor's pseudonym there.
+    pub fn receipt_csp(&self) -> String {
+        let style = self.style_source();
         format!(
-            "default-src 'none'; style-src 'self' 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            "default-src 'none'; style-src {style}; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
+             sandbox allow-downloads allow-modals allow-top-navigation"
         )
+    }
+
+    fn style_source(&self) -> String {
+        use base64::Engine as _;
+        format!("'sha256-{}'", base64::engine::general_purpose::STANDARD.encode(self.assets.style.hash.0))
     }
 }
 
@@ -191,7 +222,7 @@ impl Language {
     /// Renders and checks every layer.
     fn new(face: Face, renderer: &Renderer) -> Result<Self, Vec<Fault>> {
         let rendered = || {
-            let decided = Decided { at: jiff::Timestamp::UNIX_EPOCH, expires: jiff::Timestamp::UNIX_EPOCH };
+            let decided = Decided { at: jiff::Timestamp::UNIX_EPOCH, expires: jiff::Timestamp::UNIX_EPOCH, receipt: true };
             let full = Shown {
                 decided: Some(decided),
                 ticked: face.everything(),
@@ -200,6 +231,7 @@ impl Language {
             };
             let message = Shown { message: Some(Message::Saved), ..Shown::default() };
             renderer.preferences(&face, &message)?;
+            renderer.receipt(&face, &receipt::sample(&face))?;
             renderer.error(&face.strings, 404, "")?;
             renderer.error(&face.strings, 418, "detail")?;
             Ok([
@@ -228,6 +260,13 @@ impl Language {
         let notice = |layer, pieces: &Pieces| Notice::new(layer, &self.face.strings, &self.face.offer, assets, &pieces.blank());
         [notice(Layer::Banner, &self.banner), notice(Layer::Preferences, &self.preferences)]
     }
+}
+
+fn error_or_bare(page: Result<String, Fault>, status: u16) -> String {
+    page.unwrap_or_else(|fault| {
+        tracing::error!(%fault, "the error page could not be rendered");
+        format!("<!doctype html><meta charset=\"utf-8\"><title>{status}</title><p>{status}</p>")
+    })
 }
 
 /// Sorted, each once; an error if there are any.

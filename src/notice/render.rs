@@ -9,6 +9,7 @@ use super::{
     assets::Assets,
     fill::Hole,
     offer::{Offer, OfferedPurpose, SEPARATOR, plain},
+    receipt::{self, ReceiptOf, Said},
     shown::{Shown, Ticked},
     strings::Strings,
     templates::{self, HTML, TemplateSources},
@@ -59,6 +60,43 @@ impl Renderer {
         self.render(templates::PREFERENCES, &values)
     }
 
+    /// The receipt of one record. The style stands in the page: it is to be kept and printed.
+    pub(super) fn receipt(&self, face: &Face, of: &ReceiptOf<'_>) -> Result<String, Fault> {
+        let words = receipt::words(face, of);
+        let said = |said: &Said| {
+            Value::from(BTreeMap::from([
+                ("title", Value::from(&said.title)),
+                ("allowed", Value::from(said.allowed)),
+                ("answer", Value::from(&said.answer)),
+            ]))
+        };
+        let fact = |(label, text): &(String, String)| {
+            let lines: Vec<Value> = text.lines().map(Value::from).collect();
+            Value::from(BTreeMap::from([("label", Value::from(label)), ("lines", Value::from(lines))]))
+        };
+        let proof = [
+            ("id", of.id),
+            ("subject", of.subject),
+            ("notice", of.notice),
+            ("policy", of.policy),
+            ("index", &of.index.to_string()),
+            ("record", of.record),
+            ("salt", of.salt),
+            ("commitment", of.commitment),
+            ("path", of.proof),
+            ("key", of.key),
+        ];
+        let mut values = face.values.clone();
+        values.insert("css", self.css.clone());
+        values.insert("facts", words.facts.iter().map(fact).collect());
+        values.insert("purposes", words.purposes.iter().map(said).collect());
+        values.insert("vendors", words.vendors.iter().map(said).collect());
+        values.insert("withdrawal", Value::from(words.withdrawal));
+        values
+            .insert("proof", Value::from(proof.map(|(name, text)| (name, plain(text))).into_iter().collect::<BTreeMap<_, _>>()));
+        self.render(templates::RECEIPT, &values)
+    }
+
     pub(super) fn error(&self, strings: &Strings, status: u16, detail: &str) -> Result<String, Fault> {
         let table = match status {
             403 => "error_403",
@@ -72,6 +110,11 @@ impl Renderer {
             504 => "error_504",
             _ => "error_other",
         };
+        self.error_of(table, strings, status, detail)
+    }
+
+    /// The error page with the texts of a table.
+    pub(super) fn error_of(&self, table: &'static str, strings: &Strings, status: u16, detail: &str) -> Result<String, Fault> {
         let values = Values::from([
             ("lang", Value::from(strings.tag.as_str())),
             ("dir", Value::from(strings.text("language", "dir"))),
@@ -224,6 +267,7 @@ impl Face {
         let dates: Vec<(&str, &str)> = dates.iter().map(|(name, date)| (*name, date.as_str())).collect();
         Value::from(BTreeMap::from([
             ("text", Value::from(self.strings.filled("preferences", "decided", &dates))),
+            ("receipt", Value::from(decided.receipt)),
             ("allowed", Value::from(allowed.join(SEPARATOR))),
         ]))
     }

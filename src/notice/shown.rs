@@ -29,6 +29,8 @@ pub struct Decided {
     pub at: jiff::Timestamp,
     /// When the visitor is asked again.
     pub expires: jiff::Timestamp,
+    /// Whether there is a receipt to open: a refusal without a pseudonym has none.
+    pub receipt: bool,
 }
 
 /// The boxes of the preference page that are ticked, by id. Unknown ids tick nothing.

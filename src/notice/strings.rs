@@ -74,6 +74,74 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("back", ""),
         ],
     ),
+    (
+        "receipt",
+        &[
+            ("link", ""),
+            ("title", ""),
+            ("lead", "!controller"),
+            ("decision", ""),
+            ("kind_given", ""),
+            ("kind_refused", ""),
+            ("kind_partial", ""),
+            ("kind_renewed", ""),
+            ("kind_withdrawn", ""),
+            ("decided", ""),
+            ("when", "!date !time"),
+            ("until", ""),
+            ("how", ""),
+            ("method_accept_all", "!button"),
+            ("method_reject_all", "!button"),
+            ("method_save", ""),
+            ("method_withdraw", "!button"),
+            ("method_api", ""),
+            ("site", ""),
+            ("gpc", ""),
+            ("gpc_received", ""),
+            ("purposes", ""),
+            ("vendors", ""),
+            ("yes", ""),
+            ("no", ""),
+            ("withdrawal", "!choices"),
+            ("proof", ""),
+            ("proof_lead", ""),
+            ("record_id", ""),
+            ("subject", ""),
+            ("index", ""),
+            ("notice", ""),
+            ("policy", ""),
+            ("salt", ""),
+            ("commitment", ""),
+            ("record", ""),
+            ("path", ""),
+            ("key", ""),
+            ("check", ""),
+            ("check_commitment", ""),
+            ("check_path", ""),
+            ("check_key", ""),
+            ("check_program", ""),
+            ("file", ""),
+            ("keep", ""),
+        ],
+    ),
+    (
+        "access",
+        &[
+            ("title", ""),
+            ("lead", ""),
+            ("made", ""),
+            ("count", ""),
+            ("nothing", ""),
+            ("restricted", ""),
+            ("erased", ""),
+            ("browser", ""),
+            ("law", ""),
+            ("notice", ""),
+            ("as_shown", ""),
+            ("policy", ""),
+            ("policy_text", ""),
+        ],
+    ),
     ("messages", &[("saved", ""), ("withdrawn", ""), ("refused_unrecorded", ""), ("not_recorded", "")]),
     (
         "problems",
@@ -99,7 +167,14 @@ const KEYS: &[(&str, &[(&str, &str)])] = &[
     ("error_503", ERROR),
     ("error_504", ERROR),
     ("error_other", ERROR),
+    ("error_bot", ERROR),
 ];
+
+/// The keys of the table `receipt` for what a decision came to.
+pub(super) const TOLD_KINDS: [&str; 5] = ["kind_given", "kind_refused", "kind_partial", "kind_renewed", "kind_withdrawn"];
+/// And for how it was expressed.
+pub(super) const TOLD_METHODS: [&str; 5] =
+    ["method_accept_all", "method_reject_all", "method_save", "method_withdraw", "method_api"];
 
 const ERROR: &[(&str, &str)] = &[("title", ""), ("text", "")];
 
@@ -166,6 +241,13 @@ impl Strings {
                 read.strings
             })
             .collect()
+    }
+
+    /// The built-in texts of a language, where it is built in.
+    pub(super) fn embedded(tag: &str) -> Option<Self> {
+        let path = format!("strings/{tag}.toml");
+        let sources = TemplateSources::embedded();
+        sources.get(&path).map(|text| File::read(&path, text, |root| read_one(root, tag)).0.0)
     }
 
     /// A text; the key must stand in the table of this file.

@@ -10,6 +10,7 @@ use crate::config::{Fault, nearest};
 /// The embedded files of this room by their path under `templates/`. `include_str!` and not a whole
 /// folder: cargo then sees a changed file, and what other rooms keep in `templates/` stays theirs.
 const EMBEDDED: &[(&str, &str)] = &[
+    (ACCESS, include_str!("../../templates/access.html")),
     (BANNER, include_str!("../../templates/banner.html")),
     (CHOICES, include_str!("../../templates/choices.html")),
     (STYLE, include_str!("../../templates/consentry.css")),
@@ -21,20 +22,23 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("guard/worker.js", include_str!("../../templates/guard/worker.js")),
     (PAGE, include_str!("../../templates/page.html")),
     (PREFERENCES, include_str!("../../templates/preferences.html")),
+    (RECEIPT, include_str!("../../templates/receipt.html")),
     ("strings/de.toml", include_str!("../../templates/strings/de.toml")),
     ("strings/en.toml", include_str!("../../templates/strings/en.toml")),
 ];
 
+pub(super) const ACCESS: &str = "access.html";
 pub(super) const BANNER: &str = "banner.html";
 pub(super) const CHOICES: &str = "choices.html";
 pub(super) const ERROR: &str = "error.html";
 pub(super) const PAGE: &str = "page.html";
 pub(super) const PREFERENCES: &str = "preferences.html";
+pub(super) const RECEIPT: &str = "receipt.html";
 pub(super) const SCRIPT: &str = "guard/gate.js";
 pub(super) const STYLE: &str = "consentry.css";
 
 /// Every template that minijinja renders.
-pub(super) const HTML: [&str; 5] = [BANNER, CHOICES, ERROR, PAGE, PREFERENCES];
+pub(super) const HTML: [&str; 6] = [BANNER, CHOICES, ERROR, PAGE, PREFERENCES, RECEIPT];
 
 /// Template files by their path under `templates/`, such as `banner.html` or `strings/de.toml`.
 #[derive(Clone, Debug)]

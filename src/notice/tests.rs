@@ -160,6 +160,7 @@ fn the_recorded_choice_is_ticked_said_in_words_and_can_be_withdrawn() {
     grants.allowed.insert(policy.vendor("meta").expect("a test vendor"));
     let shown = Shown {
         decided: Some(Decided {
+            receipt: true,
             at: "2026-11-24T10:00:00Z".parse().expect("a timestamp"),
             expires: "2027-05-24T10:00:00Z".parse().expect("a timestamp"),
         }),

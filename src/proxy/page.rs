@@ -81,7 +81,9 @@ fn inserted(ctx: &Ctx, prepared: &Prepared, headers: &HeaderMap, nonce: &str) ->
     if !prepared.asked.top_level {
         return Inserted { head: scripts, body: String::new(), frame: guard };
     }
-    let token = ctx.notice_token(notices.notice(language, Layer::Banner).hash, token::Layer::Banner);
+    let notice = notices.notice(language, Layer::Banner).hash;
+    ctx.count_impression(&prepared.head.headers, notice);
+    let token = ctx.notice_token(notice, token::Layer::Banner);
     let return_to = return_to(ctx, prepared);
     let fill = Fill { prefix_url: &prefix_url, token: &token, return_to: &return_to, csp_nonce: csp_nonce.as_deref() };
     let body = if ctx.state.is_some() { notices.choices(language, &fill) } else { notices.banner(language, &fill) };

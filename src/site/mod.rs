@@ -1,6 +1,7 @@
 //! A site: what its requests share ([`Site`]), and one request's view of policy, clock and grants
 //! ([`Ctx`]). The only place that mints a consent cookie, and only from a [`Recorded`].
 
+mod bots;
 mod front;
 mod limiter;
 mod reports;
@@ -18,6 +19,7 @@ use http::{HeaderMap, HeaderValue, header};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use quick_cache::sync::Cache;
 
+pub use bots::is_declared_bot;
 pub use front::{Front, Peer};
 pub use limiter::Limiter;
 pub use reports::{Blocked, Counted, DIRECTIVES, HostCount, Reports};
@@ -208,6 +210,16 @@ impl Ctx {
     pub fn shown(&self, token: &str) -> Option<token::Shown> {
         let shown = token::verify(&self.site.shared.keys, &self.front.host, token, self.now)?;
         self.notices().find(&shown.notice).map(|_| shown)
+    }
+
+    /// Counts that a notice goes out to somebody who has not decided: not what is fetched ahead (Sec-Purpose), and
+    /// not what a program that declares itself is sent. `headers` are the request's.
+    pub fn count_impression(&self, headers: &HeaderMap, notice: Hash) {
+        if self.state.is_some() || headers.contains_key("sec-purpose") || is_declared_bot(headers) {
+            return;
+        }
+        let site = if self.site.config.hosts.is_empty() { "*" } else { self.front.host.as_str() };
+        self.site.shared.log.count_impression(self.now, site, &self.policy().regime().id, notice);
     }
 
     /// Names the variant of a page this request gets: pages differ by policy, grants, notice and language.

@@ -282,7 +282,7 @@ async fn own_paths_are_never_forwarded() {
         ("/_consent/assets/0/x.js", 404),
         // Not for a client that does not say what it opens.
         ("/_consent/receipt", 403),
-        ("/.well-known/gpc.json", 404),
+        ("/.well-known/gpc.json", 200),
         ("/.well-known/consent-log/checkpoint", 200),
     ] {
         assert_eq!(gate.get(path, &[]).await.status, status, "{path}");

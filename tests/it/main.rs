@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod behind;
+mod bots;
 mod certificates;
 mod commands;
 mod connections;
@@ -22,6 +23,7 @@ mod misbehaving;
 mod notices;
 mod ops;
 mod pages;
+mod papers;
 mod passing;
 mod pebble;
 mod process;

@@ -70,3 +70,66 @@ async fn a_visitor_takes_a_receipt_away_that_proves_the_record() {
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("\"intact\": true"), "{out}");
 }
+
+#[tokio::test]
+async fn the_receipt_is_also_a_page_that_no_page_can_read() {
+    let upstream = Upstream::page("<!doctype html><title>x</title><p>x").await;
+    let gate = Gate::start(&upstream).await;
+    let choice = json!({ "choice": "save", "purpose.marketing": "on", "vendor.youtube": "on", "notice": gate.token().await });
+    let cookie = gate.decide(choice, &[("sec-gpc", "1")]).await.consent_cookie().expect("a cookie");
+    let opened = async |path: &str, language: &str| {
+        let mut headers = OPENED.to_vec();
+        headers.extend([("cookie", cookie.as_str()), ("accept-language", language)]);
+        gate.get(path, &headers).await
+    };
+    let page = opened("/_consent/receipt?view=print", "en").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!((page.header("cache-control"), page.header("content-disposition")), (Some("no-store"), None));
+    // An origin of its own, no script, nothing loaded: what a page of the site opens in a window stays closed to it.
+    let csp = page.header("content-security-policy").expect("a policy");
+    let sandbox = csp.split("; ").find(|part| part.starts_with("sandbox ")).expect("a sandbox");
+    assert!(!sandbox.contains("allow-same-origin") && !sandbox.contains("allow-scripts"), "{csp}");
+    assert!(csp.starts_with("default-src 'none'; style-src 'sha256-") && csp.contains("frame-ancestors 'none'"), "{csp}");
+    let html = page.text();
+    assert!(!html.contains("<script") && !html.contains("<link"), "{html}");
+
+    // The file says the same, in the same words.
+    let file = opened("/_consent/receipt", "en").await.json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_else(|| panic!("{file}")).to_owned();
+    let facts = file["in_words"]["facts"].as_array().expect("facts");
+    for fact in facts {
+        let text = text(&fact["text"]).replace('"', "&quot;").replace('\n', "<br>");
+        assert!(
+            html.contains(&format!("<dt>{}</dt> <dd>{text}</dd>", fact["label"].as_str().expect("a label"))),
+            "{fact}: {html}"
+        );
+    }
+    assert!(html.contains("Some of it was allowed") && html.contains("Global Privacy Control was on"), "{html}");
+    let said = |list: &str| {
+        let all = file["in_words"][list].as_array().expect("a list").iter();
+        all.map(|one| (text(&one["title"]), text(&one["answer"]))).collect::<Vec<_>>()
+    };
+    let pair = |title: &str, answer: &str| (title.to_owned(), answer.to_owned());
+    assert_eq!(
+        said("purposes"),
+        [pair("Functional", "Not allowed"), pair("Analytics", "Not allowed"), pair("Marketing", "Allowed")]
+    );
+    assert_eq!(said("vendors"), [pair("YouTube", "Allowed")]);
+    for (title, answer) in said("purposes").into_iter().chain(said("vendors")) {
+        assert!(html.contains(&format!("<dt>{title}</dt>")) && html.contains(&answer), "{title}: {html}");
+    }
+    let escaped = text(&file["record"]).replace('"', "&quot;");
+    for proved in [&escaped, &text(&file["salt"]), &text(&file["commitment"]), &text(&file["key"]), &text(&file["notice"])] {
+        assert!(html.contains(proved.as_str()), "{proved}: {html}");
+    }
+    assert!(opened("/_consent/receipt?view=print", "de").await.text().contains("Ein Teil davon ist erlaubt"));
+
+    // The way there stands on the preference page of who has one, and of nobody else.
+    let link = "/_consent/receipt?view=print\"";
+    let preferences = gate.get("/_consent/", &[("cookie", cookie.as_str())]).await.text();
+    assert!(preferences.contains(link), "{preferences}");
+    assert!(!gate.get("/_consent/", &[]).await.text().contains(link));
+    let refused = gate.decide(json!({ "choice": "reject_all" }), &[]).await.consent_cookie().expect("a cookie");
+    let page = gate.get("/_consent/", &[("cookie", refused.as_str())]).await.text();
+    assert!(!page.contains(link), "a refusal has no identifier, and so no receipt");
+}

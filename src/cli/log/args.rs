@@ -60,6 +60,12 @@ pub(in crate::cli) enum LogCommand {
     /// the shorter of what the record's own policy said and what --config says today counts. Restricted records are kept.
     /// `consentry serve` does the same once a day.
     Retain(Retain),
+    /// Write everything about one visitor into one file, to hand over (GDPR articles 15 and 20)
+    Access(Access),
+    /// Tell what was in force for a visitor at a time
+    State(StateArgs),
+    /// Write the record of processing of the log itself (GDPR article 30)
+    Article30(Article30),
     /// Write a folder that an auditor verifies without this program
     Bundle(Bundle),
     /// Copy the log and its keys into a folder, while the gate runs or not
@@ -174,7 +180,8 @@ pub(in crate::cli) struct FilterArgs {
 /// `consentry log export`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Export {
-    /// jsonl: every leaf with salt and commitment; csv: one row for each decision and purpose
+    /// jsonl: every leaf with salt and commitment; csv: one row for each decision and purpose; jsonld: ISO/IEC TS 27560
+    /// records (DPV); kantara: consent receipts 1.1 of what was granted
     #[arg(long, value_enum)]
     pub(in crate::cli) format: FormatArg,
     /// Write to this file, which is there only once it is complete; otherwise to standard output
@@ -192,6 +199,10 @@ pub(in crate::cli) enum FormatArg {
     Jsonl,
     /// A table.
     Csv,
+    /// DPV, ISO/IEC TS 27560.
+    Jsonld,
+    /// Kantara 1.1.
+    Kantara,
 }
 
 impl From<FormatArg> for Format {
@@ -199,6 +210,8 @@ impl From<FormatArg> for Format {
         match typed {
             FormatArg::Jsonl => Self::Jsonl,
             FormatArg::Csv => Self::Csv,
+            FormatArg::Jsonld => Self::Jsonld,
+            FormatArg::Kantara => Self::Kantara,
         }
     }
 }
@@ -237,9 +250,12 @@ pub(in crate::cli) struct StatsArgs {
     /// Which decisions.
     #[command(flatten)]
     pub(in crate::cli) filter: FilterArgs,
-    /// Count by: day, site, purpose, language, method
+    /// Count by: day, site, purpose, language, regime, layer, method
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "day,purpose", value_parser = parse_group)]
     pub(in crate::cli) by: Vec<Group>,
+    /// Small counts as they are: for the operator's own eyes, not to be published
+    #[arg(long)]
+    pub(in crate::cli) exact: bool,
     /// As JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
@@ -320,6 +336,54 @@ impl Bundle {
     pub(super) fn filter(&self) -> Filter {
         Filter { from: self.from, to: self.to, site: self.site.clone(), ..Filter::default() }
     }
+}
+
+/// `consentry log access`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Access {
+    /// Whose.
+    #[command(flatten)]
+    pub(in crate::cli) visitor: WhoseArgs,
+    /// Write to this file, which only you can read; otherwise to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// html: to be read; json: to be taken elsewhere
+    #[arg(long, value_enum, default_value_t = AccessFormat::Html)]
+    pub(in crate::cli) format: AccessFormat,
+    /// The language of the page's own words [default: that of the newest record, where it is built in]
+    #[arg(long, value_name = "TAG")]
+    pub(in crate::cli) lang: Option<String>,
+}
+
+/// The form of an answer to an access request.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum AccessFormat {
+    /// A page that loads nothing.
+    Html,
+    /// Data.
+    Json,
+}
+
+/// `consentry log state`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct StateArgs {
+    /// Whose.
+    #[command(flatten)]
+    pub(in crate::cli) visitor: WhoseArgs,
+    /// At this time (RFC 3339) or the start of this day (UTC) [default: now]
+    #[arg(long, value_name = "T", value_parser = parse_from)]
+    pub(in crate::cli) at: Option<Timestamp>,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// `consentry log article30`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Article30 {
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
 }
 
 impl FilterArgs {

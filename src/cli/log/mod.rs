@@ -4,8 +4,10 @@
 
 mod args;
 mod custody;
+mod papers;
 mod proofs;
 mod rights;
+mod stats;
 mod table;
 
 use std::{
@@ -18,11 +20,11 @@ use serde_json::{Value, json};
 
 pub(super) use self::{args::LogArgs, table::table};
 use self::{
-    args::{Export, Find, LogCommand, Show, StatsArgs},
+    args::{Export, Find, LogCommand, Show},
     rights::Desk,
 };
 use crate::{
-    consent_log::{Leaf, LogError, Reader, Shown, Stats},
+    consent_log::{Leaf, LogError, Reader, Shown},
     vocab::Hash,
 };
 
@@ -80,6 +82,9 @@ pub(super) enum LogCliError {
         /// The act.
         act: u64,
     },
+    /// A page cannot be made.
+    #[error("the page cannot be made: {0}")]
+    Page(String),
     /// A record is not what was written.
     #[error("record {index} does not match its commitment: it was changed after it was written")]
     Altered {
@@ -112,8 +117,11 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
         LogCommand::Export(export) => run_export(export, &desk, &reader, streams),
         LogCommand::Find(find) => run_find(find, &desk, &reader, streams),
         LogCommand::Show(show) => run_show(show, &desk, &reader, streams),
-        LogCommand::Stats(stats) => run_stats(stats, &reader, streams),
+        LogCommand::Stats(args) => stats::run(args, &reader, streams),
         LogCommand::Verify(verify) => proofs::verify(verify, &reader, streams),
+        LogCommand::Access(access) => papers::access(access, &desk, &reader, streams),
+        LogCommand::State(state) => papers::state(state, &desk, &reader, streams),
+        LogCommand::Article30(article) => papers::article30(article, &reader, streams),
         LogCommand::Prove(prove) => proofs::prove(prove, &reader, streams),
         LogCommand::Erase(erase) => rights::erase(erase, &desk, &reader, streams),
         LogCommand::Restrict(restrict) => rights::restrict(restrict, &desk, &reader, streams),
@@ -329,48 +337,6 @@ fn leaf_json(leaf: &Leaf) -> Value {
 fn body(leaf: &Leaf) -> Value {
     // Bytes that are not JSON are only met in a damaged log; they are shown as they are.
     serde_json::from_str(&leaf.bytes).ok().filter(Value::is_object).unwrap_or_else(|| json!({ "unreadable": leaf.bytes }))
-}
-
-// === stats ===
-
-fn run_stats(args: &StatsArgs, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
-    let mut progress = Progress::new(streams.err, streams.err_is_terminal);
-    let stats = reader.stats(&args.filter.filter(), &args.by, &mut |done, of| progress.tell(done, of))?;
-    drop(progress);
-    if args.json {
-        writeln!(streams.out, "{:#}", stats_json(&stats))?;
-        return Ok(());
-    }
-    if stats.rows.is_empty() {
-        writeln!(streams.out, "No decision fits.")?;
-        return Ok(());
-    }
-    let heads: Vec<&str> =
-        stats.by.iter().map(|group| group.as_str()).chain(["given", "partial", "refused", "withdrawn", "gpc"]).collect();
-    let rows = stats.rows.iter().map(|(key, counts)| {
-        let numbers = [counts.given, counts.partial, counts.refused, counts.withdrawn, counts.gpc];
-        key.iter().cloned().chain(numbers.iter().map(u64::to_string)).collect()
-    });
-    table(streams.out, &heads, &rows.collect::<Vec<_>>())?;
-    writeln!(streams.out, "\nDays are in UTC. Small counts are not left out: do not publish rows below 10.")?;
-    Ok(())
-}
-
-fn stats_json(stats: &Stats) -> Value {
-    let rows = stats.rows.iter().map(|(key, counts)| {
-        let mut row = json!({
-            "given": counts.given,
-            "partial": counts.partial,
-            "refused": counts.refused,
-            "withdrawn": counts.withdrawn,
-            "gpc": counts.gpc,
-        });
-        for (group, value) in stats.by.iter().zip(key) {
-            row[group.as_str()] = json!(value);
-        }
-        row
-    });
-    json!({ "by": stats.by.iter().map(|group| group.as_str()).collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(), "suppressed": false })
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{
     LogCliError, Streams,
@@ -19,9 +18,8 @@ use super::{
 use crate::{
     app::{load_config, read_policies},
     cli::count,
-    consent_log::{self, Done, Filter, Keep, Leaf, LogError, Order, Reader, Record, What, Whose, Why, commitment},
+    consent_log::{self, Done, Filter, HeldReceipt, Keep, Leaf, LogError, Order, Reader, Visitor, What, Whose, Why},
     policy::Policy,
-    vocab::Hash,
     wire::Causes,
 };
 
@@ -232,16 +230,13 @@ fn whose(args: &WhoseArgs, reader: &Reader) -> Result<Whose, LogCliError> {
 fn of_receipt(file: &Path, reader: &Reader) -> Result<Whose, LogCliError> {
     let text = fs::read_to_string(file).map_err(|source| LogCliError::Unreadable { file: file.to_owned(), source })?;
     let none = |why: &str| LogCliError::Receipt { file: file.to_owned(), why: why.to_owned() };
-    let receipt: Value = serde_json::from_str(&text).map_err(|error| none(&error.to_string()))?;
-    let bytes = receipt["record"].as_str().ok_or_else(|| none("it has no `record`"))?;
-    let salt = receipt["salt"].as_str().and_then(Hash::parse).ok_or_else(|| none("it has no `salt`"))?;
-    let record = Record::parse(bytes.as_bytes()).map_err(|fault| none(&format!("its `record` is none: {fault}")))?;
-    let leaf = reader.show(&record.id.to_string()).map_err(|_| none("no record has that id"))?.leaf;
-    if leaf.commitment != commitment(&salt.0, bytes.as_bytes()) {
-        return Err(none("the log has something else under that id"));
+    let receipt = HeldReceipt::parse(&text).map_err(|fault| none(&fault.to_string()))?;
+    match reader.visitor_of(&receipt) {
+        Ok(Visitor::Subject(subject)) => Ok(Whose::Subject(subject.encode())),
+        Ok(Visitor::Record(id)) => Ok(Whose::Record(id)),
+        Err(LogError::NotFound { .. }) => Err(none("the log has nothing, or something else, under its id")),
+        Err(error) => Err(error.into()),
     }
-    let alone: Uuid = record.id;
-    Ok(record.subject.map_or(Whose::Record(alone), |subject| Whose::Subject(subject.encode())))
 }
 
 // === retain ===

@@ -62,26 +62,33 @@ idx  time                 id                                    kind       site 
 async fn stats_count_in_columns() {
     let (dir, _) = log().await;
     assert_eq!(
-        answer(dir.path(), "stats --by site,purpose"),
+        answer(dir.path(), "stats --by site,purpose --exact"),
         "\
-site       purpose        given  partial  refused  withdrawn  gpc
-a.example  analytics          2        0        0          1    3
-a.example  marketing          2        0        0          1    3
-a.example  vendor.tiktok      0        0        2          1    3
-b.example  analytics          0        0        1          0    1
-b.example  marketing          0        0        1          0    1
-b.example  vendor.tiktok      0        0        1          0    1
+site       purpose        shown  given  partial  refused  withdrawn  gpc  opt-in
+a.example  analytics          0      2        0        0          1    3  100.0 %
+a.example  marketing          0      2        0        0          1    3  100.0 %
+a.example  vendor.tiktok      0      0        0        2          1    3  0.0 %
+b.example  analytics          0      0        0        1          0    1  0.0 %
+b.example  marketing          0      0        0        1          0    1  0.0 %
+b.example  vendor.tiktok      0      0        0        1          0    1  0.0 %
 
-Days are in UTC. Small counts are not left out: do not publish rows below 10.
+Days are in UTC. opt-in: of those who answered, who granted something. Small counts are not left out: not to be published.
 "
     );
+    let published = answer(dir.path(), "stats --by site");
+    let cells: Vec<Vec<&str>> = published.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(cells[1], ["a.example", "0", "..", "0", "0", "..", "..", ".."]);
+    assert_eq!(cells[2], ["b.example", "0", "0", "0", "..", "0", "..", "-"]);
+    assert!(published.contains("Counts below 10 are left out"), "{published}");
     let json: Value =
-        serde_json::from_str(&answer(dir.path(), "stats --by day --from 2026-05-31 --to 2026-05-31 --json")).expect("JSON");
+        serde_json::from_str(&answer(dir.path(), "stats --by day --from 2026-05-31 --to 2026-05-31 --json --exact"))
+            .expect("JSON");
     assert_eq!(
         json,
-        json!({ "by": ["day"], "suppressed": false, "rows": [
-            { "day": "2026-05-31", "given": 1, "partial": 0, "refused": 1, "withdrawn": 0, "gpc": 2 }
-        ]})
+        json!({ "by": ["day"], "suppressed": false, "rows": [{
+            "day": "2026-05-31", "shown": 0, "given": 1, "partial": 0, "refused": 1, "withdrawn": 0, "gpc": 2,
+            "opt_in_permille": 500, "of_shown_permille": null,
+        }]})
     );
 }
 

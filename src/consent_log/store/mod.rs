@@ -11,6 +11,7 @@
 //!   checkpointed while an export runs.
 
 mod acts;
+mod impressions;
 mod read;
 mod schema;
 mod write;

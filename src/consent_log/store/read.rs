@@ -100,6 +100,15 @@ impl View {
         self.conn.execute("VACUUM INTO ?1", [&*name]).map(|_| ()).map_err(failed(&self.file))
     }
 
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// Whether the tables had an older format when they were opened.
+    pub(super) fn is_older_than(&self, format: i64) -> bool {
+        self.format < format
+    }
+
     pub(in crate::consent_log) fn file(&self) -> &Path {
         &self.file
     }
@@ -247,6 +256,11 @@ impl View {
     /// The index of a notice.
     pub(in crate::consent_log) fn index_of_notice(&self, address: Hash) -> Result<Option<u64>, LogError> {
         self.index("SELECT first_idx FROM notice WHERE sha256 = ?1", &address.0)
+    }
+
+    /// The index of a policy by what it is addressed by: revision and source files.
+    pub(in crate::consent_log) fn index_of_policy(&self, address: Hash) -> Result<Option<u64>, LogError> {
+        self.index("SELECT first_idx FROM policy_revision WHERE sha256 = ?1", &address.0)
     }
 
     /// The markup of a notice.

@@ -39,6 +39,8 @@ pub enum DecisionOutcome {
     Invalid,
     /// Its network had made too many.
     Limited,
+    /// It came from a program that says that it visits sites on its own.
+    Bot,
 }
 
 impl DecisionOutcome {
@@ -48,6 +50,7 @@ impl DecisionOutcome {
             Self::NotRecorded => "not_recorded",
             Self::Invalid => "invalid",
             Self::Limited => "limited",
+            Self::Bot => "bot",
         }
     }
 }
