@@ -194,7 +194,10 @@ impl History {
                 // They are of the longer log; the journal of erasures is what is never put back.
                 fs::remove_dir_all(self.data.join(TILES)).expect("the tiles");
                 let erased: Vec<Uuid> = self.known.iter().filter(|known| known.erased).map(|known| known.id).collect();
+                let touched: Vec<Uuid> = self.known.iter().filter(|known| known.touched).map(|known| known.id).collect();
                 self.known = backup.clone();
+                // What had run out may have been erased or retained: only the former does not come back.
+                self.known.iter_mut().for_each(|known| known.touched |= touched.contains(&known.id));
                 for known in self.known.iter_mut().filter(|known| erased.contains(&known.id)) {
                     (known.touched, known.gone, known.erased) = (true, true, true);
                 }
