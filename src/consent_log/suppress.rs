@@ -56,15 +56,16 @@ fn lines(cells: &[&Vec<String>], columns: usize, summed: usize) -> Vec<Vec<(usiz
     lines
 }
 
-/// Where a line has a single gap, leaves its smallest other count out as well. A line without another count has a
-/// total that is small itself, and left out wherever it is shown.
+/// Where a line has a single gap, leaves its smallest other count out as well. Where there is no other count, the
+/// total is the gap itself: one that is small is left out wherever it is shown, and beside one that is only left out
+/// for another's sake a none is.
 fn close<const N: usize>(line: &[(usize, usize)], counts: &[[u64; N]], gaps: &mut [[bool; N]]) -> bool {
-    if line.iter().filter(|(row, column)| gaps[*row][*column]).count() != 1 {
-        return false;
-    }
-    let others = line.iter().filter(|(row, column)| !gaps[*row][*column] && counts[*row][*column] > 0);
-    match others.min_by_key(|(row, column)| counts[*row][*column]) {
-        Some(&(row, column)) => {
+    let count = |(row, column): (usize, usize)| counts[row][column];
+    let (left_out, others): (Vec<_>, Vec<_>) = line.iter().copied().partition(|&(row, column)| gaps[row][column]);
+    let [alone] = left_out[..] else { return false };
+    let counted = others.iter().copied().filter(|&other| count(other) > 0).min_by_key(|&other| count(other));
+    match counted.or_else(|| others.first().copied().filter(|_| count(alone) >= SMALL)) {
+        Some((row, column)) => {
             gaps[row][column] = true;
             true
         }
@@ -91,6 +92,11 @@ mod tests {
         // Within a row: who knows how many decided, and how many of them agreed, knows the rest.
         let rows: Vec<_> = suppress(&table(&[(&["mon"], [100, 3, 0])]), 2).into_values().collect();
         assert_eq!(rows, [[None, None, Some(0)]]);
+        // What is left out for another's sake is not given back by the total of a line where all else is none.
+        let both =
+            table(&[(&["a", "x"], [0, 1, 0]), (&["a", "y"], [10, 0, 0]), (&["b", "y"], [0, 0, 0]), (&["c", "y"], [0, 10, 0])]);
+        let ys = suppress(&both, 2).into_iter().filter(|(key, row)| key[1] == "y" && row[1].is_none());
+        assert_eq!(ys.count(), 2);
     }
 
     proptest! {

@@ -108,5 +108,7 @@ fn commands(room: &str) -> Vec<String> {
     let help = Command::new(CONSENTRY).args([room, "--help"]).output().expect("the program under test");
     let text = String::from_utf8(help.stdout).expect("it is UTF-8");
     let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    listed.filter_map(|line| line.split_whitespace().next()).filter(|word| *word != "help").map(str::to_owned).collect()
+    // A description that goes on over the next line stands further in.
+    let named = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    named.filter_map(|line| line.split_whitespace().next()).filter(|word| *word != "help").map(str::to_owned).collect()
 }

@@ -163,7 +163,7 @@ fn what_is_typed_wrong_is_said_before_anything_is_read() {
         ("find --from yesterday", "write 2026-05-31"),
         ("find --from 2026-02-30", "write 2026-05-31"),
         ("find --subject short", "22 characters"),
-        ("stats --by colour", "known: day, site, purpose, language, method"),
+        ("stats --by colour", "known: day, site, purpose, language, regime, layer, method"),
         ("export --format parquet", "possible values: jsonl, csv"),
         ("find --data a --config b", "cannot be used with"),
     ] {
