@@ -82,7 +82,7 @@ impl Foreign {
         let mut browsers = vec![browser(Tree::out())];
         if start.inside.any() {
             // Some do not let foreign content in there.
-            browsers.extend([Way::Html, Way::Foreign, Way::Ignored].map(|way| browser(Tree::Unknown(way))));
+            browsers.extend([Way::Html, Way::Foreign, Way::Frameset, Way::Select].map(|way| browser(Tree::Unknown(way))));
         }
         self.zone = Some(Zone { reader, parser: Parser::default(), last: None, starts: Vec::new(), browsers });
     }
@@ -213,7 +213,7 @@ impl Browser {
                         return Err(GateError::Ambiguous { at: tag.at });
                     }
                     let (html, fate) = self.tree.start(&tag);
-                    let text = Text::of(&tag.name).filter(|_| html && self.tree.has_texts());
+                    let text = Text::of(&tag.name).filter(|_| html && self.tree.has_text(&tag.name));
                     text.into_iter().for_each(|text| self.reader.read_text(text));
                     self.last = Some(Seen { at: tag.at, html, text: text.is_some() });
                     fate
@@ -223,9 +223,10 @@ impl Browser {
             let (now, forks) = match fate {
                 Fate::Certain => continue,
                 Fate::OrOut => (None, vec![other(Tree::out())]),
+                Fate::OrSelect => (None, vec![other(Tree::Unknown(Way::Select))]),
                 Fate::Unknown => (Some(Tree::Unknown(Way::Html)), vec![other(Tree::Unknown(Way::Foreign))]),
                 Fate::Frameset => {
-                    let ways = [Way::Foreign, Way::Ignored].map(|way| other(Tree::Unknown(way)));
+                    let ways = [Way::Foreign, Way::Frameset, Way::Select].map(|way| other(Tree::Unknown(way)));
                     (Some(Tree::Unknown(Way::Html)), ways.into())
                 }
             };

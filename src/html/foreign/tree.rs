@@ -22,8 +22,10 @@ pub(super) enum Way {
     Html,
     /// All of it is foreign content.
     Foreign,
-    /// It is a `frameset` or a `select`, where most start tags are none.
-    Ignored,
+    /// It is a `frameset`, where most start tags are none.
+    Frameset,
+    /// It is a `select`, where for older browsers those of scripts are the only ones whose content is text.
+    Select,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(super) enum Fate {
     Unknown,
     /// So it is, and there may be a `frameset`.
     Frameset,
+    /// What was found, or older browsers are in a `select`.
+    OrSelect,
 }
 
 impl Tree {
@@ -63,15 +67,22 @@ impl Tree {
         }
     }
 
-    /// Whether the text of an HTML element is text.
-    pub(super) fn has_texts(&self) -> bool {
-        *self != Self::Unknown(Way::Ignored)
+    /// Whether the content of an HTML element of that name is text, where it usually is.
+    pub(super) fn has_text(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Unknown(Way::Frameset) => false,
+            Self::Unknown(Way::Select) => name == b"script",
+            _ => true,
+        }
     }
 
     /// Takes in a start tag. Returns whether the element is of HTML.
     pub(super) fn start(&mut self, tag: &Tag) -> (bool, Fate) {
         let nodes = match self {
-            Self::Unknown(way) => return (*way != Way::Foreign, Fate::Certain),
+            Self::Unknown(way) => {
+                let fate = if &*tag.name == b"select" { Fate::OrSelect } else { Fate::Certain };
+                return (*way != Way::Foreign, fate);
+            }
             Self::Open(nodes) => nodes,
         };
         let Some(last) = nodes.last() else { return (true, html_start(nodes, tag)) };
@@ -103,7 +114,15 @@ impl Tree {
     }
 
     pub(super) fn end(&mut self, name: &[u8]) -> Fate {
-        let Self::Open(nodes) = self else { return Fate::Certain };
+        let nodes = match self {
+            Self::Open(nodes) => nodes,
+            Self::Unknown(way) => {
+                if *way == Way::Select && name == b"select" {
+                    *self = Self::out();
+                }
+                return Fate::Certain;
+            }
+        };
         let Some(last) = nodes.last() else { return Fate::Certain };
         if last.namespace == Namespace::Html {
             return html_end(nodes, name, nodes.len());
@@ -162,13 +181,15 @@ fn html_start(nodes: &mut Vec<Node>, tag: &Tag) -> Fate {
         }
         return Fate::Certain;
     }
+    if name == b"frameset" {
+        return Fate::Frameset;
+    }
     // Of what is around all of it nothing is known, and nothing needs to be.
     if nodes.is_empty() {
-        return Fate::Certain;
+        return if name == b"select" { Fate::OrSelect } else { Fate::Certain };
     }
     let last = part.last().map_or(&b""[..], |node| &*node.name);
     let fits = match name {
-        b"frameset" => return Fate::Frameset,
         b"html" | b"head" | b"body" => return Fate::Certain,
         b"template" | b"plaintext" | b"noscript" => false,
         b"tr" => matches!(last, b"table" | b"tbody" | b"thead" | b"tfoot"),
@@ -193,7 +214,7 @@ fn html_start(nodes: &mut Vec<Node>, tag: &Tag) -> Fate {
         nodes.pop();
     }
     nodes.push(Node { namespace, name: tag.name.clone(), point: false });
-    Fate::Certain
+    if &*tag.name == b"select" { Fate::OrSelect } else { Fate::Certain }
 }
 
 /// An end tag for the HTML that ends at `length`; above it, foreign content is open.
