@@ -22,7 +22,7 @@ use crate::{
 /// So many tabs at once: pages wait for timers more than for the processor.
 const TABS: usize = 6;
 /// What fires does so in a fraction of it.
-const FIRE_TIMEOUT: Duration = Duration::from_secs(4);
+const FIRE_TIMEOUT: Duration = Duration::from_secs(12);
 /// What has to stay silent gets so long at each step.
 const SILENCE: Duration = Duration::from_millis(260);
 /// After the last page, for what comes late.
