@@ -21,7 +21,8 @@ const TAILS: [&str; 8] = [
 ];
 
 /// Ways into foreign content after which parsers part.
-const HEADS: [&str; 71] = [
+const HEADS: [&str; 72] = [
+    "<form><svg><foreignObject><form></foreignObject></mi><title></foreignObject>",
     "<button><svg><desc><frameset><math></svg><select><math><style></style><style><option>",
     "<svg/><select><style></style><style><option>",
     "<foreignObject><math><annotation-xml encoding=text/html><svg><tr></g><td></foreignObject>",

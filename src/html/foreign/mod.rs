@@ -82,7 +82,7 @@ impl Foreign {
         let mut browsers = vec![browser(Tree::out())];
         if start.inside.any() {
             // Some do not let foreign content in there.
-            browsers.extend([Way::Html, Way::Foreign, Way::Frameset, Way::Select].map(|way| browser(Tree::Unknown(way))));
+            browsers.extend([Way::Html, Way::Foreign].map(|way| browser(Tree::Unknown(way))));
         }
         self.zone = Some(Zone { reader, parser: Parser::default(), last: None, starts: Vec::new(), browsers });
     }
@@ -207,15 +207,21 @@ impl Browser {
     fn read(&mut self, view: View<'_>, to: usize, end: usize, starts: &[usize]) -> Result<Vec<Self>, GateError> {
         while let Some(token) = self.reader.next(view, to, end, self.tree.has_sections())? {
             let fate = match token {
-                Token::End(name) => self.tree.end(&name),
+                Token::End(name) => {
+                    self.last = None;
+                    self.tree.end(&name)
+                }
                 Token::Start(tag) => {
                     if starts.binary_search(&tag.at).is_err() {
                         return Err(GateError::Ambiguous { at: tag.at });
                     }
                     let (html, fate) = self.tree.start(&tag);
-                    let text = Text::of(&tag.name).filter(|_| html && self.tree.has_text(&tag.name));
+                    let text = Text::of(&tag.name).filter(|_| self.tree.is_unknown() || html && self.tree.has_text(&tag.name));
                     text.into_iter().for_each(|text| self.reader.read_text(text));
                     self.last = Some(Seen { at: tag.at, html, text: text.is_some() });
+                    if text.is_some() && self.tree.is_unknown() {
+                        return Ok(self.text_or_markup());
+                    }
                     fate
                 }
             };
@@ -225,10 +231,6 @@ impl Browser {
                 Fate::OrOut => (None, vec![other(Tree::out())]),
                 Fate::OrSelect => (None, vec![other(Tree::Unknown(Way::Select))]),
                 Fate::Unknown => (Some(Tree::Unknown(Way::Html)), vec![other(Tree::Unknown(Way::Foreign))]),
-                Fate::Frameset => {
-                    let ways = [Way::Foreign, Way::Frameset, Way::Select].map(|way| other(Tree::Unknown(way)));
-                    (Some(Tree::Unknown(Way::Html)), ways.into())
-                }
             };
             if let Some(now) = now {
                 self.tree = now;
@@ -236,5 +238,21 @@ impl Browser {
             return Ok(forks);
         }
         Ok(Vec::new())
+    }
+
+    /// What was begun as text, in all the other ways in which it and what follows may be read.
+    fn text_or_markup(&self) -> Vec<Self> {
+        let other = |way: Way, text: bool| {
+            let mut other = Self { tree: Tree::Unknown(way), ..self.clone() };
+            if !text {
+                other.reader.read_markup();
+                other.last = self.last.map(|seen| Seen { html: false, text, ..seen });
+            }
+            other
+        };
+        let mut ways =
+            vec![other(Way::Html, true), other(Way::Foreign, true), other(Way::Html, false), other(Way::Foreign, false)];
+        ways.retain(|way| way.tree != self.tree || way.reader != self.reader);
+        ways
     }
 }

@@ -90,6 +90,11 @@ impl Reader {
         self.state == State::Markup
     }
 
+    /// What follows the start tag just read is markup after all.
+    pub(super) fn read_markup(&mut self) {
+        self.state = State::Markup;
+    }
+
     /// What follows the start tag just read is text.
     pub(super) fn read_text(&mut self, text: Text) {
         self.state = State::Text(text);

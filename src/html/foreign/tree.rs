@@ -12,18 +12,16 @@ use super::{
 pub(super) enum Tree {
     /// The open elements; none is HTML around it all.
     Open(Vec<Node>),
-    /// It is not known what is open: one of the ways in which everything may be read.
+    /// It is not known what is open.
     Unknown(Way),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// All of it is HTML.
+    /// This is HTML, as far as CDATA sections go. Any text may be markup all the same.
     Html,
-    /// All of it is foreign content.
+    /// This is foreign content, as far as they go.
     Foreign,
-    /// It is a `frameset`, where most start tags are none.
-    Frameset,
     /// It is a `select`, where for older browsers those of scripts are the only ones whose content is text.
     Select,
 }
@@ -44,8 +42,6 @@ pub(super) enum Fate {
     /// What was found, or everything was closed: it hangs on what is open around.
     OrOut,
     Unknown,
-    /// So it is, and there may be a `frameset`.
-    Frameset,
     /// What was found, or older browsers are in a `select`.
     OrSelect,
 }
@@ -60,6 +56,11 @@ impl Tree {
         Self::Open(Vec::new())
     }
 
+    /// What is open is not known, nor is for any element whether its content is text.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(Way::Html | Way::Foreign))
+    }
+
     pub(super) fn has_sections(&self) -> bool {
         match self {
             Self::Open(nodes) => nodes.last().is_some_and(|last| last.namespace != Namespace::Html),
@@ -70,7 +71,6 @@ impl Tree {
     /// Whether the content of an HTML element of that name is text, where it usually is.
     pub(super) fn has_text(&self, name: &[u8]) -> bool {
         match self {
-            Self::Unknown(Way::Frameset) => false,
             Self::Unknown(Way::Select) => name == b"script",
             _ => true,
         }
@@ -182,7 +182,7 @@ fn html_start(nodes: &mut Vec<Node>, tag: &Tag) -> Fate {
         return Fate::Certain;
     }
     if name == b"frameset" {
-        return Fate::Frameset;
+        return Fate::Unknown;
     }
     // Of what is around all of it nothing is known, and nothing needs to be.
     if nodes.is_empty() {
