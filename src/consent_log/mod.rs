@@ -6,41 +6,35 @@
 //! - [`Reader`] reads beside a running writer or without one, in short reads.
 //! - [`Order`]s are what an operator has done to the log: [`order()`] carries one out, through the gate that runs
 //!   or without one, and each leaves an [`Act`] in the log.
+//! - `rights/` is what the people in it may ask for, `custody/` the log in the hands of others, `figures/` sums over it.
 //! - `store/` keeps the leaves; nothing else knows SQL.
 //!
 //! Leaves have contiguous indices from 0, and each commits to its bytes with a salt. [`tree`] is the
 //! Merkle tree over the commitments. Not here: what the visitor's cookie holds, and what a decision may contain.
 
-mod access;
-mod act;
 mod article30;
-mod backup;
-mod bundle;
 mod canonical;
-mod certificate;
-mod control;
-mod deeds;
+mod custody;
 mod error;
 mod export;
+mod figures;
 mod folder;
-mod impressions;
-mod journal;
 mod key;
 mod leaf;
 mod notices;
-mod order;
 mod reader;
 mod record;
+mod rights;
 mod room;
-mod stats;
 mod store;
-mod suppress;
 mod tiles;
-pub mod timestamp;
 pub mod tree;
 mod verify;
-mod witness;
 mod writer;
+
+use custody::{backup, bundle, witness};
+use figures::{impressions, stats, suppress};
+use rights::{access, act, certificate, control, deeds, journal, order};
 
 pub use access::{HeldReceipt, InForce, NoVisitor, Status, Visitor};
 pub use act::{Act, ActKind, Deed, Indices, NoIndices, On, Reason};
@@ -49,6 +43,7 @@ pub use bundle::{Bundled, verify as verify_bundle};
 pub use canonical::{NotCanonical, canonical};
 pub use certificate::{Certificate, NoCertificate};
 pub use control::{Control, SOCKET, order};
+pub use custody::timestamp;
 pub use error::{Damage, LogError};
 pub use export::Format;
 pub use impressions::{Impression, Shown as ShownCount};

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{
+use crate::consent_log::{
     act::Act,
     leaf::commitment,
     reader::Leaf,
@@ -58,7 +58,7 @@ pub enum NoCertificate {
 
 impl Certificate {
     /// The certificate of an act that names records; `None` for any other act.
-    pub(super) fn of(act: &Act, proof: &Proof, reference_salt: Option<[u8; 32]>) -> Option<Self> {
+    pub(in crate::consent_log) fn of(act: &Act, proof: &Proof, reference_salt: Option<[u8; 32]>) -> Option<Self> {
         act.on()?;
         let leaf: &Leaf = &proof.leaf;
         let checkpoint = Checkpoint::parse(&Note::parse(&proof.receipt.checkpoint).ok()?.text).ok()?;
@@ -104,7 +104,7 @@ impl Certificate {
         text
     }
 
-    pub(super) fn sign(&self, signer: &Signer) -> String {
+    pub(in crate::consent_log) fn sign(&self, signer: &Signer) -> String {
         signer.sign(&self.text())
     }
 
@@ -128,7 +128,7 @@ impl Certificate {
     /// Whether this is the ticket that the operator named when the act was done.
     pub fn is_about(&self, ticket: &str) -> bool {
         let reference = self.act.on().and_then(|on| on.reference);
-        let made = self.reference_salt.map(|salt| super::deeds::reference(&salt.0, ticket));
+        let made = self.reference_salt.map(|salt| crate::consent_log::deeds::reference(&salt.0, ticket));
         reference.is_some() && reference == made
     }
 

@@ -5,7 +5,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use super::{
+use crate::consent_log::{
     Filter, LogError, Reader,
     impressions::Impression,
     record::{Kind, Record, words},

@@ -8,13 +8,16 @@
 use std::collections::BTreeMap;
 
 /// Counts below this, other than none, are left out.
-pub(super) const SMALL: u64 = 10;
+pub(in crate::consent_log) const SMALL: u64 = 10;
 
 /// A table by the same number of keys each.
-pub(super) type Table<const N: usize> = BTreeMap<Vec<String>, [u64; N]>;
+pub(in crate::consent_log) type Table<const N: usize> = BTreeMap<Vec<String>, [u64; N]>;
 
 /// The same with gaps. The first `summed` of the columns add up to a total of their own, which other tables show.
-pub(super) fn suppress<const N: usize>(table: &Table<N>, summed: usize) -> BTreeMap<Vec<String>, [Option<u64>; N]> {
+pub(in crate::consent_log) fn suppress<const N: usize>(
+    table: &Table<N>,
+    summed: usize,
+) -> BTreeMap<Vec<String>, [Option<u64>; N]> {
     let cells: Vec<&Vec<String>> = table.keys().collect();
     let counts: Vec<[u64; N]> = table.values().copied().collect();
     let mut gaps: Vec<[bool; N]> = counts.iter().map(|row| row.map(|count| count > 0 && count < SMALL)).collect();

@@ -26,7 +26,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
+use crate::consent_log::{
     LogError,
     key::KEY_FILE,
     order::{Done, Order},
@@ -148,7 +148,7 @@ fn is_gone(error: &io::Error) -> bool {
 // === the listening side ===
 
 /// Listens while it lives.
-pub(super) struct Listener {
+pub(in crate::consent_log) struct Listener {
     dir: PathBuf,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
@@ -156,7 +156,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Listens in a folder that this process holds. A socket that an ended process left is taken away.
-    pub(super) fn start(dir: &Path, queue: mpsc::WeakSender<Message>) -> Result<Self, LogError> {
+    pub(in crate::consent_log) fn start(dir: &Path, queue: mpsc::WeakSender<Message>) -> Result<Self, LogError> {
         let failed = |source| LogError::Control { socket: dir.join(SOCKET), source };
         let listener = listen(dir).map_err(failed)?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{
+use crate::consent_log::{
     LogError, Reader,
     act::{self, Act, Deed, Indices, On, Reason},
     certificate::Certificate,
@@ -44,7 +44,7 @@ struct Plan {
 
 impl Writer {
     /// Carries an order out, or says why not. What it answers is on the disk.
-    pub(super) fn carry_out(&mut self, order: &Order) -> Result<Done, LogError> {
+    pub(in crate::consent_log) fn carry_out(&mut self, order: &Order) -> Result<Done, LogError> {
         let now = Timestamp::now();
         let Some(plan) = self.plan(order, now)? else { return Ok(Done::default()) };
         let indices = match plan_on(&plan.deed) {
@@ -162,7 +162,7 @@ impl Writer {
     }
 
     /// Cuts the write-ahead log off. What a reader keeps from it is tried again after a while.
-    pub(super) fn wipe(&mut self) -> Result<bool, LogError> {
+    pub(in crate::consent_log) fn wipe(&mut self) -> Result<bool, LogError> {
         match self.store.wipe(READER_MAX) {
             Ok(wiped) => {
                 self.wipe_later(!wiped);
@@ -198,10 +198,10 @@ impl Writer {
 
 /// Carries out what the journal says and the log does not: a crash came between, or an older copy of the log was
 /// put in its place. Returns whether anything was.
-pub(super) fn replay(
+pub(in crate::consent_log) fn replay(
     store: &mut Store,
     lines: &[Line],
-    sign: impl Fn(&super::tree::Frontier) -> String,
+    sign: impl Fn(&crate::consent_log::tree::Frontier) -> String,
 ) -> Result<bool, ReplayError> {
     let mut any = false;
     for line in lines {
@@ -233,7 +233,7 @@ pub(super) fn replay(
 }
 
 /// Why a replay failed.
-pub(super) enum ReplayError {
+pub(in crate::consent_log) enum ReplayError {
     /// The act could not be made.
     Log(LogError),
     /// The database failed.
@@ -288,7 +288,7 @@ fn plan(mut records: Vec<Candidate>, why: &Why, change: Change, deed: fn(On) -> 
 }
 
 /// What an act keeps of the operator's own reference.
-pub(super) fn reference(salt: &[u8; 32], ticket: &str) -> Hash {
+pub(in crate::consent_log) fn reference(salt: &[u8; 32], ticket: &str) -> Hash {
     Hash(Sha256::new().chain_update(salt).chain_update(ticket).finalize().into())
 }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::LogError;
+use crate::consent_log::LogError;
 
 /// The journal, in the data folder: a line of JSON for each erasure.
 pub const ERASURES: &str = "consent-log.erasures";
@@ -22,22 +22,22 @@ pub const ERASURES: &str = "consent-log.erasures";
 /// One erasure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Line {
+pub(in crate::consent_log) struct Line {
     /// The id of the act.
-    pub(super) act: Uuid,
+    pub(in crate::consent_log) act: Uuid,
     #[serde(rename = "t")]
-    pub(super) time: Timestamp,
-    pub(super) operator: String,
-    /// The word of a [`super::Reason`].
-    pub(super) reason: String,
+    pub(in crate::consent_log) time: Timestamp,
+    pub(in crate::consent_log) operator: String,
+    /// The word of a [`crate::consent_log::Reason`].
+    pub(in crate::consent_log) reason: String,
     /// 64 hex digits.
-    pub(super) reference: Option<String>,
+    pub(in crate::consent_log) reference: Option<String>,
     /// The records.
-    pub(super) ids: Vec<Uuid>,
+    pub(in crate::consent_log) ids: Vec<Uuid>,
 }
 
 /// The journal, open for appending.
-pub(super) struct Journal {
+pub(in crate::consent_log) struct Journal {
     dir: PathBuf,
     /// Opened once, so that a failed flush is met by who wrote; none before the first erasure.
     file: Option<File>,
@@ -46,7 +46,7 @@ pub(super) struct Journal {
 
 /// Why an erasure was not journalled.
 #[derive(Debug)]
-pub(super) enum NotJournalled {
+pub(in crate::consent_log) enum NotJournalled {
     /// Nothing of it is in the journal.
     Refused(io::Error),
     /// Whether it is, is unknown.
@@ -55,7 +55,7 @@ pub(super) enum NotJournalled {
 
 impl Journal {
     /// Opens the journal of a data folder and reads what is in it.
-    pub(super) fn open(dir: &Path) -> Result<(Self, Vec<Line>), LogError> {
+    pub(in crate::consent_log) fn open(dir: &Path) -> Result<(Self, Vec<Line>), LogError> {
         let failed = |source| LogError::Folder { dir: dir.to_owned(), source };
         let mut journal = Self { dir: dir.to_owned(), file: None, bytes: 0 };
         let bytes = match fs::read(dir.join(ERASURES)) {
@@ -77,7 +77,7 @@ impl Journal {
     }
 
     /// Appends a line and flushes it.
-    pub(super) fn append(&mut self, line: &Line) -> Result<(), NotJournalled> {
+    pub(in crate::consent_log) fn append(&mut self, line: &Line) -> Result<(), NotJournalled> {
         let mut text = serde_json::to_vec(line).map_err(|error| NotJournalled::Refused(error.into()))?;
         text.push(b'\n');
         if self.file.is_none() {

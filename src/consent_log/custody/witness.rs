@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{
+use crate::consent_log::{
     LogError, Reader,
     key::{self, is_signed},
     record::words,
@@ -21,7 +21,7 @@ use super::{
 };
 
 /// What was pushed last: a signed note for each way, in the data folder.
-pub(super) const PUSHED: &str = "consent-log/pushed";
+pub(in crate::consent_log) const PUSHED: &str = "consent-log/pushed";
 
 words! {
     /// A way to a second party.
@@ -265,7 +265,7 @@ mod tests {
         witness.pushed(Way::File, &second).expect("remembered");
         fs::write(dir.path().join(FILE), old).expect("an older copy");
         for name in ["checkpoint", "tile"] {
-            let path = dir.path().join(super::super::TILES).join(name);
+            let path = dir.path().join(crate::consent_log::TILES).join(name);
             let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
         }
         assert!(matches!(witness.due(Way::File, None), Err(NotPushed::Fork { old: 3, new: 2 })), "the end is cut off");

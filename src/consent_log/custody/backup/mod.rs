@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{
+use crate::consent_log::{
     FILE, KEY_FILE, LogError, Order, Reader, What,
     control::order,
     folder,
@@ -224,7 +224,7 @@ fn known(data: &Path, how: &Restore, verifiers: &[Verifier]) -> Result<Vec<Check
     let mut notes: Vec<(String, String)> = Vec::new();
     notes.extend(how.checkpoint.clone().map(|note| ("the given checkpoint".to_owned(), note)));
     notes.extend(published_note(data).map(|note| (data.join(TILES).join("checkpoint").display().to_string(), note)));
-    let pushed = fs::read_dir(data.join(super::witness::PUSHED)).into_iter().flatten().flatten();
+    let pushed = fs::read_dir(data.join(crate::consent_log::witness::PUSHED)).into_iter().flatten().flatten();
     notes.extend(pushed.filter_map(|file| Some((file.path().display().to_string(), fs::read_to_string(file.path()).ok()?))));
     for (what, text) in notes {
         let note = Note::parse(&text).ok().filter(|note| is_signed(verifiers, note));

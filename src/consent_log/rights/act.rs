@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
+use crate::consent_log::{
     canonical::canonical,
     record::{RecordFault, stamp, words},
 };
@@ -195,7 +195,7 @@ impl Act {
 }
 
 /// A name as it may stand in an act: without control characters, and not longer than 64 characters.
-pub(super) fn name(given: &str) -> String {
+pub(in crate::consent_log) fn name(given: &str) -> String {
     let kept: String = given.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect();
     kept.trim().to_owned()
 }

@@ -14,7 +14,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{
+use crate::consent_log::{
     Filter, LeafKind, LogError, Reader, canonical,
     export::line,
     key,

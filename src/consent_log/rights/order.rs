@@ -81,7 +81,7 @@ pub enum Whose {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Why {
-    /// The word of a [`super::Reason`].
+    /// The word of a [`crate::consent_log::Reason`].
     pub reason: String,
     /// The operator's own reference, such as a ticket's number. Only a salted hash of it is kept.
     pub reference: Option<String>,
@@ -105,7 +105,7 @@ pub struct Done {
     pub act: Option<Placed>,
     /// How many records it is about, or would be.
     pub count: u64,
-    /// Their indices in the log, as [`super::Indices`] writes them.
+    /// Their indices in the log, as [`crate::consent_log::Indices`] writes them.
     pub indices: String,
     /// Whether there are more than one act covers: the same order again goes on.
     #[serde(default)]

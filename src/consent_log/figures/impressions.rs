@@ -42,7 +42,7 @@ pub struct Impression {
 }
 
 /// Counts in memory.
-pub(super) struct Impressions(Mutex<Counts>);
+pub(in crate::consent_log) struct Impressions(Mutex<Counts>);
 
 struct Counts {
     since: Instant,
@@ -57,7 +57,7 @@ impl Default for Impressions {
 
 impl Shown {
     /// At a time.
-    pub(super) fn at(time: Timestamp, site: &str, regime: &str, notice: Hash) -> Self {
+    pub(in crate::consent_log) fn at(time: Timestamp, site: &str, regime: &str, notice: Hash) -> Self {
         let day = time.strftime("%Y-%m-%d").to_string();
         Self { day, site: site.to_owned(), regime: regime.to_owned(), notice }
     }
@@ -65,7 +65,7 @@ impl Shown {
 
 impl Impressions {
     /// Counts one more. Whether it is time to take them.
-    pub(super) fn add(&self, shown: Shown) -> bool {
+    pub(in crate::consent_log) fn add(&self, shown: Shown) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = all.counts.len() >= COUNTS_MAX;
         match all.counts.get_mut(&shown) {
@@ -82,7 +82,7 @@ impl Impressions {
     }
 
     /// Everything counted so far.
-    pub(super) fn take(&self) -> Vec<Impression> {
+    pub(in crate::consent_log) fn take(&self) -> Vec<Impression> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.since = Instant::now();
         mem::take(&mut all.counts).into_iter().map(|(shown, count)| Impression { shown, count }).collect()

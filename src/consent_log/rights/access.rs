@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
+use crate::consent_log::{
     Filter, LogError, Reader,
     leaf::{LeafKind, commitment},
     reader::Leaf,
@@ -70,7 +70,7 @@ pub struct InForce {
     pub restricted: bool,
 }
 
-super::record::words! {
+crate::consent_log::record::words! {
     /// What was in force (the words of `dpv:ConsentStatus`).
     Status {
         /// Allowed.
@@ -154,7 +154,7 @@ impl Reader {
         }
         Ok(json!({
             "v": FORMAT,
-            "made_at": super::record::stamp(now),
+            "made_at": crate::consent_log::record::stamp(now),
             "subject": match visitor { Visitor::Subject(subject) => json!(subject.encode()), Visitor::Record(_) => Value::Null },
             "controller": controller,
             "records": records,
@@ -191,15 +191,15 @@ impl Reader {
             "decision": record.kind.as_str(),
             "method": record.method.as_str(),
             "layer": record.layer.as_str(),
-            "decided_at": super::record::stamp(record.time),
-            "valid_until": super::record::stamp(record.expires),
+            "decided_at": crate::consent_log::record::stamp(record.time),
+            "valid_until": crate::consent_log::record::stamp(record.expires),
             "site": record.site,
             "controller": record.controller,
             "language": record.language,
             "jurisdiction": record.jurisdiction,
             "regime": record.regime,
             "gpc": record.gpc,
-            "browser": record.browser.as_ref().map(super::BrowserClass::as_str),
+            "browser": record.browser.as_ref().map(crate::consent_log::BrowserClass::as_str),
             "purposes": purposes.collect::<Vec<_>>(),
             "vendors": vendors.collect::<Vec<_>>(),
             "notice": record.notice.to_string(),
