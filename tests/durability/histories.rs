@@ -10,7 +10,8 @@ use std::{
 
 use consentry::{
     consent_log::{
-        ConsentLog, FILE, Filter, Keep, LogError, NoticeLeaf, Options, Order, Reader, Record, TILES, What, Whose, Why, record_id,
+        ConsentLog, ERASURES, FILE, Filter, Keep, LogError, NoticeLeaf, Options, Order, Reader, Record, Restore, What, Whose,
+        Why, back_up, record_id, restore, rotate_key,
     },
     vocab::SubjectId,
 };
@@ -49,8 +50,13 @@ enum Between {
     Restart,
     /// What is on the disk at this moment goes on elsewhere.
     Crash,
+    /// While the log is open.
     BackUp,
-    Restore,
+    /// Its database is lost: the newest backup goes into what is left of the folder, or into a new one.
+    Restore {
+        elsewhere: bool,
+    },
+    RotateKey,
 }
 
 /// An acknowledged record.
@@ -86,8 +92,9 @@ fn between() -> impl Strategy<Value = Between> {
         2 => Just(Between::Nothing),
         1 => Just(Between::Restart),
         2 => Just(Between::Crash),
-        1 => Just(Between::BackUp),
-        1 => Just(Between::Restore),
+        2 => Just(Between::BackUp),
+        2 => any::<bool>().prop_map(|elsewhere| Between::Restore { elsewhere }),
+        1 => Just(Between::RotateKey),
     ]
 }
 
@@ -115,9 +122,10 @@ struct History {
     options: Options,
     log: ConsentLog,
     known: Vec<Known>,
-    /// What was known when a backup was made.
-    backup: Option<Vec<Known>>,
-    crashes: usize,
+    /// The newest backup, and what was known when it was made.
+    backup: Option<(PathBuf, Vec<Known>)>,
+    /// For names.
+    folders: usize,
 }
 
 impl History {
@@ -125,7 +133,7 @@ impl History {
         let around = tempfile::tempdir().expect("a folder");
         let (data, options) = (around.path().join("data"), Options { batch_max, reserve_bytes: 0, ..Options::default() });
         let log = open(&data, &options).await;
-        Self { around, data, options, log, known: Vec::new(), backup: None, crashes: 0 }
+        Self { around, data, options, log, known: Vec::new(), backup: None, folders: 0 }
     }
 
     /// Everything at the same time.
@@ -173,35 +181,62 @@ impl History {
                 self.log.close().await;
                 self.log = open(&self.data, &self.options).await;
             }
+            Between::RotateKey => {
+                self.log.close().await;
+                rotate_key(&self.data).unwrap_or_else(|error| panic!("{error}"));
+                self.log = open(&self.data, &self.options).await;
+            }
             Between::Crash => {
-                self.crashes += 1;
-                let elsewhere = self.around.path().join(format!("data-{}", self.crashes));
+                let elsewhere = self.folder("data");
                 copy(&self.data, &elsewhere);
                 self.log.close().await;
                 self.data = elsewhere;
                 self.log = open(&self.data, &self.options).await;
             }
             Between::BackUp => {
+                let to = self.folder("backup");
+                back_up(&self.data, &to).unwrap_or_else(|error| panic!("{error}"));
+                self.backup = Some((to, self.known.clone()));
+            }
+            Between::Restore { elsewhere } => {
+                let Some((from, then)) = self.backup.clone() else { return };
                 self.log.close().await;
-                fs::copy(self.data.join(FILE), self.around.path().join("backup")).expect("a copy");
-                self.backup = Some(self.known.clone());
+                self.restore(&from, elsewhere);
+                self.go_back(then);
                 self.log = open(&self.data, &self.options).await;
             }
-            Between::Restore => {
-                let Some(backup) = &self.backup else { return };
-                self.log.close().await;
-                fs::copy(self.around.path().join("backup"), self.data.join(FILE)).expect("a copy");
-                // They are of the longer log; the journal of erasures is what is never put back.
-                fs::remove_dir_all(self.data.join(TILES)).expect("the tiles");
-                let erased: Vec<Uuid> = self.known.iter().filter(|known| known.erased).map(|known| known.id).collect();
-                let touched: Vec<Uuid> = self.known.iter().filter(|known| known.touched).map(|known| known.id).collect();
-                self.known = backup.clone();
-                // What had run out may have been erased or retained: only the former does not come back.
-                self.known.iter_mut().for_each(|known| known.touched |= touched.contains(&known.id));
-                for known in self.known.iter_mut().filter(|known| erased.contains(&known.id)) {
-                    (known.touched, known.gone, known.erased) = (true, true, true);
-                }
-                self.log = open(&self.data, &self.options).await;
+        }
+    }
+
+    /// A folder that is not there yet.
+    fn folder(&mut self, name: &str) -> PathBuf {
+        self.folders += 1;
+        self.around.path().join(format!("{name}-{}", self.folders))
+    }
+
+    fn restore(&mut self, from: &Path, elsewhere: bool) {
+        let mut how = Restore { operator: "anna".to_owned(), accept_loss: true, ..Restore::default() };
+        if elsewhere {
+            let journal = self.data.join(ERASURES);
+            how.erasures = journal.exists().then_some(journal);
+            self.data = self.folder("data");
+        } else {
+            for part in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(self.data.join(format!("{FILE}{part}"))); // Not each is there.
+            }
+        }
+        restore(from, &self.data, &how).unwrap_or_else(|error| panic!("elsewhere {elsewhere}: {error}"));
+    }
+
+    /// What is known after an older backup was put back: it is as it was then, but for what was erased since.
+    fn go_back(&mut self, then: Vec<Known>) {
+        let now = std::mem::replace(&mut self.known, then);
+        for known in &mut self.known {
+            let Some(newer) = now.iter().find(|newer| newer.id == known.id) else { continue };
+            // What had run out may have been erased or retained: only the former does not come back.
+            known.touched |= newer.touched;
+            if newer.erased {
+                (known.touched, known.gone, known.erased) = (true, true, true);
             }
         }
     }

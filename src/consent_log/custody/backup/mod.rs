@@ -132,13 +132,19 @@ pub fn back_up(dir: &Path, to: &Path) -> Result<BackedUp, LogError> {
 pub fn restore(from: &Path, data: &Path, how: &Restore) -> Result<Restored, LogError> {
     let manifest = checked(from)?;
     let reader = Reader::open(from)?;
-    let verifiers = key::verifiers(from)?;
     let lock = folder::acquire(data)?;
     if data.join(FILE).exists() {
         return Err(LogError::Occupied { dir: data.to_owned() });
     }
     let not = |what: String| LogError::NotBackup { path: from.to_owned(), what };
-    let known = known(data, how, &verifiers).map_err(not)?;
+    let (backed_up, own) = (key::verifiers(from)?, key::verifiers(data)?);
+    let has_all = |all: &[Verifier], some: &[Verifier]| some.iter().all(|verifier| all.contains(verifier));
+    // The key was changed since: the folder's file knows the backup's keys and those after them.
+    let rotated = has_all(&own, &backed_up);
+    if !rotated && !has_all(&backed_up, &own) {
+        return Err(not(format!("{} has the keys of another log", data.join(KEY_FILE).display())));
+    }
+    let known = known(data, how, if rotated { &own } else { &backed_up }).map_err(not)?;
     let leaves = manifest.leaves;
     for checkpoint in known.iter().filter(|checkpoint| checkpoint.size <= leaves) {
         if reader.root(checkpoint.size)? != checkpoint.root {
@@ -155,13 +161,21 @@ pub fn restore(from: &Path, data: &Path, how: &Restore) -> Result<Restored, LogE
     let aside = put_aside(data).map_err(failed)?;
     for name in manifest.files.keys().filter(|name| *name != FILE) {
         // Visitors' cookies that were signed since stay valid.
-        if name == COOKIE_KEYS && data.join(name).exists() {
+        let stays = name == COOKIE_KEYS && data.join(name).exists() || name == KEY_FILE && rotated;
+        if stays {
             continue;
         }
         let bytes = fs::read(from.join(name)).map_err(|source| LogError::Backup { path: from.join(name), source })?;
         private_folder(&data.join(TIMESTAMPS)).and_then(|()| write(&data.join(name), &bytes)).map_err(failed)?;
     }
     let key = if before == Some(leaves) { None } else { Some(key::renew(data)?.to_string()) };
+    // What SQLite wrote ahead for a database that is gone must not be read into this one.
+    for part in ["-wal", "-shm"] {
+        match fs::remove_file(data.join(format!("{FILE}{part}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
     // Last, and whole or not at all: until then there is no log here.
     let beside = data.join("consent-log.db.new");
     write(&beside, b"").and_then(|()| fs::copy(from.join(FILE), &beside)).map_err(failed)?;
@@ -230,7 +244,7 @@ fn known(data: &Path, how: &Restore, verifiers: &[Verifier]) -> Result<Vec<Check
         let note = Note::parse(&text).ok().filter(|note| is_signed(verifiers, note));
         match note.and_then(|note| Checkpoint::parse(&note.text).ok()) {
             Some(checkpoint) => known.push(checkpoint),
-            None => return Err(format!("{what} is not signed with a key of the backup: it is another log's")),
+            None => return Err(format!("{what} is not signed with a key of this log: it is another log's")),
         }
     }
     Ok(known)

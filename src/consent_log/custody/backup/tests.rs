@@ -176,6 +176,49 @@ async fn a_backup_that_was_changed_is_not_restored() {
 }
 
 #[tokio::test]
+async fn a_backup_from_before_a_rotation_is_restored_under_the_keys_of_today() {
+    let (log, told, _) = Log::backed_up().await;
+    let rotated = rotate_key(log.dir.path()).expect("a new key");
+    log.decide().await;
+    let newest = log.checkpoint();
+    fs::remove_file(log.dir.path().join(FILE)).expect("a log");
+    let how = Restore { accept_loss: true, ..how() };
+    let restored = restore(&log.backup(), log.dir.path(), &how).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((restored.leaves, restored.lost > 0), (told.leaves, true), "{restored:?}");
+    assert_eq!(verified(log.dir.path(), None).findings, []);
+    let keys: Vec<String> = key::verifiers(log.dir.path()).expect("keys").iter().map(ToString::to_string).collect();
+    assert_eq!(keys[..2], [restored.key.expect("another name"), rotated], "no key that ever signed is forgotten: {keys:?}");
+    assert!(is_signed(&key::verifiers(log.dir.path()).expect("keys"), &Note::parse(&newest).expect("a note")));
+
+    // The folder of another log is no place for it.
+    let other = folder();
+    filled(other.path()).await;
+    fs::remove_file(other.path().join(FILE)).expect("a log");
+    fs::remove_dir_all(other.path().join(TILES)).expect("tiles");
+    let (error, before) = (restore(&log.backup(), other.path(), &how), fs::read(other.path().join(KEY_FILE)).expect("a key"));
+    let error = error.expect_err("another log's keys").to_string();
+    assert!(error.contains("has the keys of another log"), "{error}");
+    assert_eq!(fs::read(other.path().join(KEY_FILE)).expect("a key"), before);
+}
+
+#[tokio::test]
+async fn what_was_written_ahead_for_a_lost_database_stays_out() {
+    let (log, told, _) = Log::backed_up().await;
+    let wal = log.dir.path().join(format!("{FILE}-wal"));
+    let open = ConsentLog::open(log.dir.path(), small()).expect("the log");
+    open.append(Record { id: record_id(record().time), ..record() }).await.expect("a decision");
+    let ahead = fs::read(&wal).expect("it is open");
+    assert!(!ahead.is_empty(), "otherwise this shows nothing");
+    open.close().await;
+    fs::remove_file(log.dir.path().join(FILE)).expect("a log");
+    fs::write(&wal, ahead).expect("writable");
+    restore(&log.backup(), log.dir.path(), &Restore { accept_loss: true, ..how() }).unwrap_or_else(|error| panic!("{error}"));
+    let verified = verified(log.dir.path(), None);
+    assert_eq!(verified.findings, []);
+    assert_eq!(verified.leaves, told.leaves + 1, "the backup and the act that put it there");
+}
+
+#[tokio::test]
 async fn a_rotated_key_signs_and_the_old_one_vouches_for_what_it_signed() {
     let (log, ..) = Log::backed_up().await;
     let old = log.checkpoint();
