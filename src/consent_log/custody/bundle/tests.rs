@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use tempfile::TempDir;
@@ -138,7 +139,7 @@ async fn what_an_act_erased_or_restricted_is_missing_and_named() {
     }
 }
 
-/// The script runs once a byte: it is given copies, several at a time.
+/// The script runs in copies, several at a time.
 #[tokio::test]
 async fn every_byte_counts_for_the_script_and_here() {
     let dir = written().await;
@@ -160,16 +161,34 @@ async fn every_byte_counts_for_the_script_and_here() {
     assert!(changes.len() > 2_000, "{}", changes.len());
     // A run of the script takes some 100 ms: not every byte, and not the same of each line. TAMPER_STRIDE=1 is all.
     let stride = std::env::var("TAMPER_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(37);
-    for (file, at, other) in changes.iter().step_by(stride) {
-        let whole = fs::read(bundle.join(file)).expect("a file");
-        fs::write(bundle.join(file), other).expect("writable");
-        let (code, said) = script(&bundle, &[]);
-        assert_eq!(code, 1, "{} byte {at}: {said}", file.display());
-        assert!(said.contains("The first bad index is "), "{} byte {at}: {said}", file.display());
-        fs::write(bundle.join(file), whole).expect("writable");
+    let tried: Vec<&(PathBuf, usize, Vec<u8>)> = changes.iter().step_by(stride).collect();
+    let (next, threads) = (AtomicUsize::new(0), std::thread::available_parallelism().map_or(1, usize::from));
+    std::thread::scope(|scope| {
+        for nth in 0..threads {
+            let (copy, tried, next) = (around.path().join(format!("copy-{nth}")), &tried, &next);
+            copied(&bundle, &copy);
+            scope.spawn(move || {
+                while let Some((file, at, other)) = tried.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let whole = fs::read(copy.join(file)).expect("a file");
+                    fs::write(copy.join(file), other).expect("writable");
+                    let (code, said) = script(&copy, &[]);
+                    assert_eq!(code, 1, "{} byte {at}: {said}", file.display());
+                    assert!(said.contains("The first bad index is "), "{} byte {at}: {said}", file.display());
+                    fs::write(copy.join(file), whole).expect("writable");
+                }
+                assert_eq!(script(&copy, &[]).0, 0, "as it was");
+            });
+        }
+    });
+    println!("{} bytes for both, {} of them for the script as well", changes.len(), tried.len());
+}
+
+fn copied(from: &Path, to: &Path) {
+    for file in files(from) {
+        let place = to.join(file.strip_prefix(from).expect("below it"));
+        fs::create_dir_all(place.parent().expect("it is in a folder")).expect("writable");
+        fs::copy(&file, place).expect("a copy");
     }
-    assert_eq!(script(&bundle, &[]).0, 0, "as it was");
-    drop(around);
 }
 
 /// Both name the same first bad index.
