@@ -63,7 +63,8 @@ pub(super) fn strings(text: &[u8]) -> Vec<String> {
     found
 }
 
-/// String literals after `import`, `from` and `import(`, with their offsets. Only modules have the first two.
+/// String literals after `import`, `from`, `import(` and `import.defer(`, with their offsets. Only modules have the
+/// first two. Which bytes are white space depends on an encoding that is not known here: each reading counts.
 fn imports(text: &[u8], module: bool) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for word in [&b"import"[..], b"from"] {
@@ -71,19 +72,28 @@ fn imports(text: &[u8], module: bool) -> Vec<(usize, String)> {
             continue;
         }
         for at in memchr::memmem::find_iter(text, word) {
-            let before = text[..at].last().copied().unwrap_or(b' ');
-            let part_of_a_name = before.is_ascii_alphanumeric() || matches!(before, b'_' | b'$' | b'.' | b'#' | 0x80..);
-            if part_of_a_name {
+            if is_part_of_a_name(&text[..at]) {
                 continue;
             }
-            let mut place = skip(text, at + word.len());
-            if word == b"import" && text.get(place) == Some(&b'(') {
-                place = skip(text, place + 1);
-            } else if !module {
-                continue;
-            }
-            if let Some(literal) = literal(&text[place..]) {
-                found.push((place + 1, literal));
+            for separators in [true, false] {
+                let mut place = skip(text, at + word.len(), separators);
+                if word == b"import" && text.get(place) == Some(&b'.') {
+                    place = skip(text, place + 1, separators);
+                    place += text[place..].iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+                    place = skip(text, place, separators);
+                    if text.get(place) != Some(&b'(') {
+                        continue;
+                    }
+                }
+                if word == b"import" && text.get(place) == Some(&b'(') {
+                    place = skip(text, place + 1, separators);
+                } else if !module {
+                    continue;
+                }
+                let known = found.iter().any(|(at, _)| *at == place + 1);
+                if !known && let Some(literal) = literal(&text[place..]) {
+                    found.push((place + 1, literal));
+                }
             }
         }
     }
@@ -91,16 +101,32 @@ fn imports(text: &[u8], module: bool) -> Vec<(usize, String)> {
     found
 }
 
-/// Past white space and comments.
-fn skip(text: &[u8], mut at: usize) -> usize {
+/// Whether a word goes on what stands before it. What is not ASCII may be white space (a no-break space, a byte order
+/// mark), and three dots are no member's.
+fn is_part_of_a_name(before: &[u8]) -> bool {
+    match before {
+        [.., b'.', b'.', b'.'] => false,
+        [.., last] => last.is_ascii_alphanumeric() || matches!(last, b'_' | b'$' | b'.' | b'#'),
+        [] => false,
+    }
+}
+
+/// Past white space and comments, those of old with `<!--` and `-->` too. Whatever is not ASCII counts as white space;
+/// `separators` tells whether U+2028 and U+2029 end a line.
+fn skip(text: &[u8], mut at: usize, separators: bool) -> usize {
+    let line = |comment: &[u8]| {
+        let separator = |at: &usize| separators && matches!(comment[*at..], [0xe2, 0x80, 0xa8 | 0xa9, ..]);
+        let end = memchr::memchr2(b'\n', b'\r', comment).unwrap_or(comment.len());
+        memchr::memchr_iter(0xe2, &comment[..end]).find(separator).unwrap_or(end)
+    };
     loop {
         let rest = &text[at.min(text.len())..];
         let length = match rest {
-            [byte, ..] if byte.is_ascii_whitespace() || *byte == 0x0b => 1,
-            [0xc2, 0xa0, ..] => 2,
-            [0xef, 0xbb, 0xbf, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
+            [byte, ..] if byte.is_ascii_whitespace() || *byte == 0x0b || !byte.is_ascii() => 1,
             [b'/', b'*', comment @ ..] => memchr::memmem::find(comment, b"*/").map_or(rest.len(), |end| end + 4),
-            [b'/', b'/', comment @ ..] => memchr::memchr2(b'\n', b'\r', comment).map_or(rest.len(), |end| end + 2),
+            [b'/', b'/', comment @ ..] => 2 + line(comment),
+            [b'-', b'-', b'>', comment @ ..] => 3 + line(comment),
+            [b'<', b'!', b'-', b'-', comment @ ..] => 4 + line(comment),
             _ => return at,
         };
         at += length;
@@ -247,11 +273,17 @@ c')",
             ),
             ("import(`x${y}`); import('\n'); import(a + 'b'); import('", false, vec![]),
             ("import.meta.resolve('x'); import {a} from // c\n 'y'", true, vec!["y"]),
+            ("\u{feff}import 'x';\u{a0}import\u{2003}'y'", true, vec!["x", "y"]),
+            ("[...import('x')]; a.import('y'); import . defer ('z')", false, vec!["x", "z"]),
+            ("import // c\u{2028}'x'\n'y'", true, vec!["x", "y"]),
+            ("import<!-- c\n--> d\n('x')", false, vec!["x"]),
         ] {
             let got: Vec<String> = imports(text.as_bytes(), module).into_iter().map(|(_, address)| address).collect();
             assert_eq!(got, want, "{text}");
         }
         assert_eq!(imports(b"import('x')", false)[0].0, 8);
+        // A no-break space, as windows-1252 has it.
+        assert_eq!(imports(b"\xa0import\xa0'x'", true)[0].1, "x");
     }
 
     #[test]
