@@ -141,6 +141,7 @@ async fn what_an_act_erased_or_restricted_is_missing_and_named() {
 
 /// The script runs in copies, several at a time.
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "how many bytes were tried, in the output of a run that tries all")]
 async fn every_byte_counts_for_the_script_and_here() {
     let dir = written().await;
     let (around, bundle, _) = bundled(dir.path(), &Filter::default());
