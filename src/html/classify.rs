@@ -9,6 +9,7 @@ use super::{
     address::{decode, shown},
     element::Element,
     finding::rules,
+    foreign::texts,
     locate::Attribute,
     tag::{Role, Tag},
     walk::{Context, Setting},
@@ -88,15 +89,9 @@ pub(super) fn inline(ctx: &Context, text: &[u8], foreign: bool) -> Hits {
     let policy = &ctx.page.policy;
     let mut hits = policy.match_inline(text);
     if foreign && memchr::memchr2(b'&', b'<', text).is_some() {
-        hits.merge(policy.match_inline(text_of_markup(text).as_bytes()));
+        texts(text).iter().for_each(|text| hits.merge(policy.match_inline(text.as_bytes())));
     }
     hits
-}
-
-/// The text of markup without elements, as foreign content has it in scripts.
-pub(super) fn text_of_markup(markup: &[u8]) -> String {
-    let text = String::from_utf8_lossy(markup).replace("<![CDATA[", "").replace("]]>", "");
-    htmlize::unescape(text.as_str()).into_owned()
 }
 
 /// One line about an attribute that hit.

@@ -9,6 +9,7 @@ use super::{
     code::{self, Named},
     element::name_at,
     finding::{self, Findings},
+    foreign::texts,
     insert::Insert,
     locate::Inside,
     script::{self, Progress, Script},
@@ -197,9 +198,10 @@ fn all_hits(
     let mut resolver = ctx.resolver(&mut findings.report.others);
     let mut named = code::named(script, bytes, &mut resolver);
     if open.foreign && memchr::memchr2(b'&', b'<', bytes).is_some() {
-        let read = classify::text_of_markup(bytes);
-        // Where it stands in the markup is not known.
-        named.extend(code::named(script, read.as_bytes(), &mut resolver).into_iter().map(|named| Named { at: 0, ..named }));
+        for text in texts(bytes) {
+            // Where it stands in the markup is not known.
+            named.extend(code::named(script, text.as_bytes(), &mut resolver).into_iter().map(|named| Named { at: 0, ..named }));
+        }
     }
     for Named { at, address, hits } in named {
         let tag = TagReport {

@@ -13,6 +13,7 @@ use super::{
     css::{Address, DEPTH_MAX, Kind, Scanner},
     element::Element,
     finding::{self, Findings},
+    foreign::texts,
     insert::Insert,
     locate::Attribute,
     references::Referenced,
@@ -218,19 +219,10 @@ impl Styles {
 pub(super) fn foreign(ctx: &Context, text: &[u8], findings: &mut Findings) -> Named {
     let raw = ctx.encoding.decode_without_bom_handling(text).0;
     let mut named = look_through(ctx, &raw, 0, findings);
-    let read = without_comments(&raw);
-    named.closed |= read.match_indices('<').any(|(at, _)| read[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic()));
-    named.merge(look_through(ctx, &htmlize::unescape(read.as_str()), 0, findings));
+    let [own, all] = texts(raw.as_bytes());
+    named.closed |= own != all;
+    named.merge(look_through(ctx, &own, 0, findings));
     named
-}
-
-fn without_comments(text: &str) -> String {
-    let mut pieces = text.split("<!--");
-    let mut kept = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        kept.push_str(piece.split_once("-->").map_or("", |(_, after)| after));
-    }
-    kept.replace("<![CDATA[", "").replace("]]>", "")
 }
 
 /// A `style`, or an attribute of SVG that is a property. Returns what makes it necessary to take the whole attribute

@@ -145,6 +145,12 @@ fn an_inline_script_is_held_by_its_text() {
         "<svg><script><![CDATA[acme('init']]></script></svg>",
         "<svg><script ~~=\"acme:marketing\" type=\"text/plain\"><![CDATA[acme('init']]></script></svg>",
     );
+    for text in ["import '</bgsound>//acme.example/m.js'", "im<!-- '> -->port '<g>x</g>//acme&period;example/m.js'"] {
+        check(
+            &format!("<svg><script type=module>{text}</script></svg>"),
+            &format!("<svg><script ~~=\"acme:marketing\" type=\"text/plain\" ~type=module>{text}</script></svg>"),
+        );
+    }
     check("<script>acme('init'", "<script ~~=\"acme:marketing\" type=\"text/plain\">acme('init'");
     check(
         "<script><!--<script></script>acme('init'</script>",

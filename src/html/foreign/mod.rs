@@ -9,11 +9,13 @@
 mod names;
 mod parser;
 mod reader;
+mod text;
 mod tree;
 
 use super::{GateError, locate::Start, splice::View};
 use parser::Parser;
 use reader::{Reader, Text, Token};
+pub(super) use text::texts;
 use tree::{Fate, Tree, Way};
 
 /// Ways in which browsers may see a page. Nobody writes pages that have more.

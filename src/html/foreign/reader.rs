@@ -262,7 +262,7 @@ fn is_space(byte: u8) -> bool {
 }
 
 /// From behind a tag's name: where the tag ends, and whether it closes itself. `None`: further on.
-fn tag_end(text: &[u8], mut at: usize, mut seen: impl FnMut(Range<usize>, Range<usize>)) -> Option<(usize, bool)> {
+pub(super) fn tag_end(text: &[u8], mut at: usize, mut seen: impl FnMut(Range<usize>, Range<usize>)) -> Option<(usize, bool)> {
     let after_space = |mut at: usize| {
         while is_space(*text.get(at)?) {
             at += 1;

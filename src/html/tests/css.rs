@@ -70,13 +70,16 @@ fn styles_in_foreign_content_noscript_and_shadow_trees_are_read() {
         "<![CDATA[a{b:url(//acme.example)}]]>",
         "a{b:ur<!-- -->l(//acme.example)}",
         "a{b:url(//acme&period;example)}",
+        "a{b:url(</bgsound>//acme.example)}",
+        "a{b:url(<?x?><g></g>//acme.example)}",
     ] {
         check_css(
             &format!("<svg><style type=text/css>{text}</style></svg><p>"),
             &format!("<svg><style ~~=\"acme:marketing\" type=\"text/plain\" §type=text/css>{text}</style></svg><p>"),
         );
     }
-    check_css("<svg><style>a<g></g></style></svg>", "<svg><style ~~=\"\" type=\"text/plain\">a<g></g></style></svg>");
+    check_css("<svg><style>a<g>b</g></style></svg>", "<svg><style ~~=\"\" type=\"text/plain\">a<g>b</g></style></svg>");
+    untouched("<svg><style>a<g></g></style></svg>");
     untouched("<svg><style>/* a > b &amp; c */</style></svg>");
     check_css(
         "<noscript><style>a{b:url(//acme.example)}</style></noscript>",
