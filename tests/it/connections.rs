@@ -10,13 +10,14 @@ use consentry::{
 };
 use http::StatusCode;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
 };
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{
         ClientConfig, RootCertStore, ServerConfig,
         crypto::ring::default_provider,
@@ -59,8 +60,7 @@ async fn listeners(edit: impl FnOnce(&mut Limits)) -> Listeners {
     Listeners { plain: addresses.0, tls: addresses.1, certificate: made.cert.der().clone(), stop, running }
 }
 
-/// The negotiated protocol, and what a request in that protocol gets.
-async fn ask_tls(listeners: &Listeners, alpn: &[&[u8]]) -> (Option<String>, String) {
+async fn connect_tls(listeners: &Listeners, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(listeners.certificate.clone()).expect("a certificate");
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -71,7 +71,12 @@ async fn ask_tls(listeners: &Listeners, alpn: &[&[u8]]) -> (Option<String>, Stri
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let tcp = TcpStream::connect(listeners.tls).await.expect("it listens");
     let name = ServerName::try_from("localhost").expect("a name");
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a handshake");
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a handshake")
+}
+
+/// The negotiated protocol, and what a request in that protocol gets.
+async fn ask_tls(listeners: &Listeners, alpn: &[&[u8]]) -> (Option<String>, String) {
+    let mut stream = connect_tls(listeners, alpn).await;
     let agreed = stream.get_ref().1.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
     if agreed.as_deref() == Some("h2") {
         return (agreed, crate::http2::body_over(stream, "https://a.site/").await);
@@ -116,6 +121,57 @@ async fn who_asks_nothing_is_let_go_in_time() {
         let mut rest = Vec::new();
         let ended = tokio::time::timeout(Duration::from_secs(4), stream.read_to_end(&mut rest)).await;
         assert!(ended.is_ok(), "{opening:?} still holds its connection");
+    }
+}
+
+/// Sends pieces with a pause before each, and reads answers until as many have come as `requests`.
+async fn converse(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), pieces: &[&str], requests: usize) {
+    for piece in pieces {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        stream.write_all(piece.as_bytes()).await.expect("it is open");
+    }
+    let (mut answers, mut buffer) = (String::new(), [0; 4096]);
+    while answers.matches("a.site").count() < requests {
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut buffer)).await.expect("in time");
+        let read = read.expect("it is open");
+        assert!(read > 0, "{answers}");
+        answers.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), requests, "{answers}");
+}
+
+#[tokio::test]
+async fn who_rests_between_requests_is_served_on_and_let_go_at_a_stop() {
+    let listeners = listeners(|limits| limits.drain_s = 30).await;
+    let request = "GET / HTTP/1.1\r\nhost: a.site\r\n\r\n";
+    let posted = "POST / HTTP/1.1\r\nhost: a.site\r\ncontent-length: 5\r\n\r\n";
+    let mut plain = TcpStream::connect(listeners.plain).await.expect("it listens");
+    let mut tls = connect_tls(&listeners, &[b"http/1.1"]).await;
+    for (pieces, requests) in [
+        (vec![request], 1),
+        (vec![&request[..9], &request[9..30], &request[30..]], 1),
+        (vec![request, &[request, request, &request[..20]].concat(), &request[20..]], 4),
+        (vec![&["\r\n", request].concat()], 1),
+        (vec![&[posted, "12345"].concat(), request], 2),
+    ] {
+        converse(&mut plain, &pieces, requests).await;
+        converse(&mut tls, &pieces, requests).await;
+    }
+    // What is no request is refused, however long nothing came before it.
+    let mut other = TcpStream::connect(listeners.plain).await.expect("it listens");
+    converse(&mut other, &[request], 1).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    other.write_all(b"GET / HTTP/1.1\r\nhost: a.site\r\nhost: b.site\r\n\r\n").await.expect("sent");
+    let mut answer = Vec::new();
+    other.read_to_end(&mut answer).await.expect("an end");
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let _ = listeners.stop.send(true);
+    tokio::time::timeout(Duration::from_secs(5), listeners.running).await.expect("at once").expect("it ends");
+    for stream in [&mut plain as &mut (dyn AsyncRead + Unpin), &mut tls] {
+        // Over TLS an end that is not announced would be an error.
+        assert_eq!(stream.read(&mut [0; 16]).await.expect("an end in order"), 0);
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     drain::Held,
     http2,
     pace::{Over, Pace},
+    parked::Shared,
     proxy_protocol,
     strict::Strict,
     transport::{Raw, Rewound, Transport},
@@ -139,21 +140,41 @@ where
             let answer = strict.clone().answer(move || handle(req, peer));
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let connection = self.http1.serve_connection(TokioIo::new(transport), service).with_upgrades();
-        tokio::pin!(connection);
-        let mut closing = false;
-        let ended = loop {
-            tokio::select! {
-                ended = connection.as_mut() => break ended,
-                () = held.draining(), if !closing => {
-                    connection.as_mut().graceful_shutdown();
-                    closing = true;
+        let mut transport = Shared::new(transport);
+        loop {
+            // Parked: nothing is under way.
+            let goes_on = tokio::select! {
+                () = transport.moves() => true,
+                () = held.draining() => false,
+            };
+            if !goes_on {
+                tokio::select! {
+                    _ = transport.shutdown() => {}
+                    () = held.cut() => {}
                 }
-                () = held.cut() => return,
+                return;
             }
-        };
-        if let Err(error) = ended {
-            debug!(%error, "a connection broke off");
+            // In a box: a parked connection keeps no room for it.
+            let mut parser = Box::pin(self.http1.serve_connection(TokioIo::new(transport.clone()), &service).with_upgrades());
+            let mut closing = false;
+            loop {
+                tokio::select! {
+                    // In this order: whether it stands still is known once the parser has read.
+                    biased;
+                    ended = parser.as_mut() => {
+                        if let Err(error) = ended {
+                            debug!(%error, "a connection broke off");
+                        }
+                        return;
+                    }
+                    () = transport.stands_still(), if !closing => break,
+                    () = held.draining(), if !closing => {
+                        parser.as_mut().graceful_shutdown();
+                        closing = true;
+                    }
+                    () = held.cut() => return,
+                }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod downgrade;
 mod drain;
 mod http2;
 mod pace;
+mod parked;
 mod proxy_protocol;
 pub mod strict;
 mod transport;

@@ -38,6 +38,8 @@ const PIECE_BYTES: usize = 4 << 10;
 /// How long what a visitor still sends is read after the last answer: a socket that is closed over
 /// unread bytes is reset, and the reset can overtake the answer (RFC 9112, 9.6).
 const LINGER_MAX: Duration = Duration::from_secs(3);
+/// A connection without a request for so long stands still.
+const STILL: Duration = Duration::from_millis(200);
 /// Stands for a request that was refused.
 const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 /// Likewise for `HEAD`, whose answer has no body.
@@ -63,6 +65,8 @@ pub(super) struct Strict<I> {
     /// Until when a visitor who still sends is read after the last answer.
     linger_until: Option<Instant>,
     closing: Closing,
+    /// Whether the last write is unfinished.
+    unwritten: bool,
     watch: Watch,
 }
 
@@ -109,6 +113,7 @@ impl<I> Strict<I> {
             clock: Clock::default(),
             linger_until: None,
             closing: Closing::No,
+            unwritten: false,
             watch: watch.clone(),
         };
         (strict, watch)
@@ -216,6 +221,19 @@ impl<I> Strict<I> {
         Poll::Ready(())
     }
 
+    /// Ready once a connection has stood still for [`STILL`]: it has answered something, all of it is written, and
+    /// nothing that comes in is unread.
+    pub(in crate::proxy::listen) fn poll_still(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let unread = !self.held.is_empty() || self.head_since.is_some();
+        if !matches!(self.state, State::Head(_)) || unread || self.unwritten {
+            return Poll::Pending;
+        }
+        match self.watch.all_answered_since(self.heads) {
+            Some(since) if self.heads > 0 => self.clock.poll_at(since + STILL, cx),
+            _ => Poll::Pending,
+        }
+    }
+
     fn give(&mut self, length: usize, out: &mut ReadBuf<'_>) {
         let length = length.min(out.remaining());
         out.put_slice(&self.held[..length]);
@@ -238,6 +256,17 @@ fn bounds(limits: &Limits) -> Bounds {
 }
 
 impl<I: AsyncRead + Unpin> Strict<I> {
+    /// For a connection that stood still: ready when there is something to read, be it the end. What was read
+    /// is held.
+    pub(in crate::proxy::listen) fn poll_moves(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.poll_more(cx) {
+            // An end or an error is found again by who reads next.
+            Poll::Ready(_) => {}
+            Poll::Pending => ready!(self.poll_silence(cx)),
+        }
+        Poll::Ready(())
+    }
+
     /// Reads into `out` itself and takes back what may not be handed on: nearly always nothing, so that
     /// bodies and whole heads are copied nowhere. Returns whether the visitor is gone.
     fn poll_fresh(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
@@ -333,11 +362,17 @@ impl<I: AsyncRead + Unpin> AsyncRead for Strict<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.unwritten = polled.is_pending();
+        polled
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bytes)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write_vectored(cx, bytes);
+        this.unwritten = polled.is_pending();
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -345,7 +380,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<I> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_flush(cx);
+        this.unwritten = polled.is_pending();
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -77,6 +77,12 @@ impl Watch {
         (!seen.busy).then_some(seen.idle_since)
     }
 
+    /// Likewise where all of so many requests are answered.
+    pub(super) fn all_answered_since(&self, requests: u64) -> Option<Instant> {
+        let seen = self.seen();
+        (!seen.busy && !seen.switched && seen.answered == requests).then_some(seen.idle_since)
+    }
+
     /// Waits until the answer to the request of this number has begun.
     pub(super) fn poll_decision(&self, number: u64, cx: &mut Context<'_>) -> Poll<Decision> {
         let mut seen = self.seen();
