@@ -357,7 +357,13 @@ impl Walker {
             }
             Awaits::SecondReading => {
                 piece_fits(&self.ctx.limits, &text)?;
+                let before = findings.patches.added();
                 noscript::piece(self, view, text, self.setting, open.inside, findings)?;
+                // Quotes of ours in a sheet would end its strings.
+                let sheet = name_at(view, open.at + 1).eq_ignore_ascii_case(b"style");
+                if sheet && findings.patches.added() > before {
+                    return Err(GateError::Ambiguous { at: open.at });
+                }
             }
             Awaits::SameEnd => {
                 no_end_in(view, open.at, text)?;
