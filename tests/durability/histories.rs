@@ -183,7 +183,7 @@ impl History {
             }
             Between::RotateKey => {
                 self.log.close().await;
-                rotate_key(&self.data).unwrap_or_else(|error| panic!("{error}"));
+                rotate_key(&self.data, "anna").unwrap_or_else(|error| panic!("{error}"));
                 self.log = open(&self.data, &self.options).await;
             }
             Between::Crash => {

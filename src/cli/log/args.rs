@@ -88,6 +88,23 @@ pub(in crate::cli) struct WhoseArgs {
     pub(in crate::cli) receipt: Option<PathBuf>,
 }
 
+/// What an order about somebody's records has beside them and its reason.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct OrderArgs {
+    /// Your own reference, such as the ticket's number: only a salted hash of it is kept, and the salt is in the certificate
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) reference: Option<String>,
+    /// Only say which records it would be about
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Write the signed certificate to this file; otherwise it follows on standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
 /// `consentry log erase`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Erase {
@@ -97,21 +114,11 @@ pub(in crate::cli) struct Erase {
     /// Why: request, withdrawal, objection, unlawful, obligation
     #[arg(long, value_name = "WORD", default_value = "request", value_parser = parse_erasure)]
     pub(in crate::cli) reason: Reason,
-    /// Your own reference, such as the ticket's number: only a salted hash of it is kept, and the salt is in the certificate
-    #[arg(long, value_name = "TEXT")]
-    pub(in crate::cli) reference: Option<String>,
     /// Records that are restricted as well: whoever had them restricted may need them
     #[arg(long)]
     pub(in crate::cli) restricted: bool,
-    /// Only say what would be erased
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
-    /// Write the signed certificate to this file; otherwise it follows on standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub(in crate::cli) output: Option<PathBuf>,
-    /// As JSON
-    #[arg(long)]
-    pub(in crate::cli) json: bool,
+    #[command(flatten)]
+    pub(in crate::cli) order: OrderArgs,
 }
 
 /// `consentry log restrict`.
@@ -126,18 +133,8 @@ pub(in crate::cli) struct Restrict {
     /// Why: request, accuracy, unlawful, claims, objection
     #[arg(long, value_name = "WORD", default_value = "request", value_parser = parse_restriction)]
     pub(in crate::cli) reason: Reason,
-    /// Your own reference, such as the ticket's number: only a salted hash of it is kept, and the salt is in the certificate
-    #[arg(long, value_name = "TEXT")]
-    pub(in crate::cli) reference: Option<String>,
-    /// Only say what would be restricted
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
-    /// Write the signed certificate to this file; otherwise it follows on standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub(in crate::cli) output: Option<PathBuf>,
-    /// As JSON
-    #[arg(long)]
-    pub(in crate::cli) json: bool,
+    #[command(flatten)]
+    pub(in crate::cli) order: OrderArgs,
 }
 
 /// `consentry log retain`.

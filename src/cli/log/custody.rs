@@ -46,12 +46,12 @@ pub(super) fn restore(args: &Restore, data: &Path, operator: Option<&str>, strea
     Ok(())
 }
 
-pub(super) fn rotate_key(data: &Path, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
-    let key = rotate(data)?;
+pub(super) fn rotate_key(data: &Path, operator: Option<&str>, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
+    let key = rotate(data, &operator.map_or_else(user, str::to_owned))?;
     writeln!(streams.out, "{key}")?;
     writeln!(
         streams.out,
-        "\nThis key signs from the next checkpoint on. The keys before it stay in the file, without their secret halves, and go on to vouch for what they signed. Tell those who hold checkpoints, and make a backup."
+        "\nThis key signs from now on, and an act in the log names it. The keys before it stay in the file, without their secret halves, and go on to vouch for what they signed. Tell those who hold checkpoints, and make a backup."
     )?;
     Ok(())
 }

@@ -108,7 +108,7 @@ pub(super) fn run(args: &LogArgs, dir: &Path, streams: &mut Streams<'_>) -> Resu
     match &args.command {
         LogCommand::Verify(verify) if verify.bundle.is_some() => return proofs::verify_bundle(verify, streams),
         LogCommand::Restore(restore) => return custody::restore(restore, dir, args.operator.as_deref(), streams),
-        LogCommand::RotateKey => return custody::rotate_key(dir, streams),
+        LogCommand::RotateKey => return custody::rotate_key(dir, args.operator.as_deref(), streams),
         _ => {}
     }
     let reader = Reader::open(dir)?;

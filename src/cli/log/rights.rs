@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     LogCliError, Streams,
-    args::{Erase, LogArgs, Restrict, Retain, WhoseArgs},
+    args::{Erase, LogArgs, OrderArgs, Restrict, Retain, WhoseArgs},
     found_row,
     table::table,
 };
@@ -76,26 +76,22 @@ struct Wording<'a> {
     command: &'a str,
     /// `erased`, `restricted`, `released`.
     done: &'a str,
-    dry_run: bool,
-    json: bool,
-    output: Option<&'a PathBuf>,
+    order: &'a OrderArgs,
     /// What it means, in a sentence.
     means: &'a str,
 }
 
 pub(super) fn erase(args: &Erase, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
-    let why = Why { reason: args.reason.as_str().to_owned(), reference: args.reference.clone() };
+    let why = Why { reason: args.reason.as_str().to_owned(), reference: args.order.reference.clone() };
     let whose = whose(&args.whose, reader)?;
     let what = What::Erase { whose: whose.clone(), why, restricted: args.restricted };
     let means = "Records and salts are gone from the data folder, and the visitor's cookie is no longer valid. Copies that you \
                  made yourself (exports, backups) are not changed; a restored backup does not bring the records back.";
-    let wording =
-        Wording { command: "erase", done: "erased", dry_run: args.dry_run, json: args.json, output: args.output.as_ref(), means };
-    carry_out(what, &whose, &wording, desk, reader, streams)
+    carry_out(what, &whose, &Wording { command: "erase", done: "erased", order: &args.order, means }, desk, reader, streams)
 }
 
 pub(super) fn restrict(args: &Restrict, desk: &Desk<'_>, reader: &Reader, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
-    let why = Why { reason: args.reason.as_str().to_owned(), reference: args.reference.clone() };
+    let why = Why { reason: args.reason.as_str().to_owned(), reference: args.order.reference.clone() };
     let whose = whose(&args.whose, reader)?;
     let (what, done, means) = match args.lift {
         false => {
@@ -104,9 +100,7 @@ pub(super) fn restrict(args: &Restrict, desk: &Desk<'_>, reader: &Reader, stream
         }
         true => (What::Unrestrict { whose: whose.clone(), why }, "released", "They are records like any other again."),
     };
-    let wording =
-        Wording { command: "restrict", done, dry_run: args.dry_run, json: args.json, output: args.output.as_ref(), means };
-    carry_out(what, &whose, &wording, desk, reader, streams)
+    carry_out(what, &whose, &Wording { command: "restrict", done, order: &args.order, means }, desk, reader, streams)
 }
 
 fn carry_out(
@@ -117,14 +111,14 @@ fn carry_out(
     reader: &Reader,
     streams: &mut Streams<'_>,
 ) -> Result<(), LogCliError> {
-    if wording.dry_run {
+    if wording.order.dry_run {
         let done = desk.order(what, true)?;
         let leaves = listed(whose, &done, reader)?;
         desk.record_read(&format!("{} --dry-run", wording.command), Some(leaves.len() as u64), streams);
         return told_dry(&done, &leaves, wording, streams);
     }
     // Before anything is done: a certificate that cannot be written is lost.
-    let mut file = wording.output.map(|path| certificate_file(path)).transpose()?;
+    let mut file = wording.order.output.as_ref().map(|path| certificate_file(path)).transpose()?;
     let done = desk.order(what, false);
     if let (Some((path, _)), false) = (&file, done.as_ref().is_ok_and(|done| done.act.is_some())) {
         // Nothing was done, so there is nothing to certify.
@@ -156,7 +150,7 @@ fn listed(whose: &Whose, done: &Done, reader: &Reader) -> Result<Vec<Leaf>, LogC
 
 fn told_dry(done: &Done, leaves: &[Leaf], wording: &Wording<'_>, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let out = &mut *streams.out;
-    if wording.json {
+    if wording.order.json {
         let value = json!({ "dry_run": true, "count": done.count, "indices": done.indices, "more": done.more });
         return Ok(writeln!(out, "{value:#}")?);
     }
@@ -170,7 +164,7 @@ fn told_dry(done: &Done, leaves: &[Leaf], wording: &Wording<'_>, streams: &mut S
 
 fn told(done: &Done, wording: &Wording<'_>, streams: &mut Streams<'_>) -> Result<(), LogCliError> {
     let out = &mut *streams.out;
-    if wording.json {
+    if wording.order.json {
         return Ok(writeln!(out, "{:#}", done_json(done))?);
     }
     let Some(act) = &done.act else {
@@ -182,13 +176,13 @@ fn told(done: &Done, wording: &Wording<'_>, streams: &mut Streams<'_>) -> Result
         vec!["act".to_owned(), format!("{} (leaf {})", act.id, act.index)],
         vec!["time".to_owned(), act.time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()],
     ];
-    rows.extend(wording.output.map(|path| vec!["certificate".to_owned(), path.display().to_string()]));
+    rows.extend(wording.order.output.as_ref().map(|path| vec!["certificate".to_owned(), path.display().to_string()]));
     table(out, &[], &rows)?;
     writeln!(out, "\n{}", wording.means)?;
     if !done.wiped && wording.done == "erased" {
         writeln!(out, "Another process is reading the database: its write-ahead log is cut off as soon as that one is done.")?;
     }
-    match (&done.certificate, wording.output) {
+    match (&done.certificate, &wording.order.output) {
         (Some(certificate), None) => writeln!(out, "\n{certificate}")?,
         (Some(_), Some(_)) => {}
         (None, _) => writeln!(out, "The certificate could not be made; `log prove {}` proves the act.", act.index)?,

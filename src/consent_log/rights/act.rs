@@ -59,6 +59,11 @@ pub enum Deed {
         /// Leaves that the log was known to have before, from its published checkpoint.
         before: u64,
     },
+    /// The log goes on under a new key.
+    RotateKey {
+        /// Its public half (`name+id+base64`), as `log.pub` has it.
+        key: String,
+    },
 }
 
 /// The records that an act is about, and why.
@@ -87,6 +92,8 @@ words! {
         Read = "read",
         /// [`Deed::Restore`].
         Restore = "restore",
+        /// [`Deed::RotateKey`].
+        RotateKey = "rotate_key",
     }
 }
 
@@ -148,6 +155,7 @@ impl Act {
                 value["leaves"] = json!(leaves);
                 value["before"] = json!(before);
             }
+            Deed::RotateKey { key } => value["key"] = json!(key),
         }
         canonical(&value).expect("an act's numbers are counts of leaves")
     }
@@ -174,6 +182,7 @@ impl Act {
             Deed::Retain(_) => ActKind::Retain,
             Deed::Read { .. } => ActKind::Read,
             Deed::Restore { .. } => ActKind::Restore,
+            Deed::RotateKey { .. } => ActKind::RotateKey,
         }
     }
 
@@ -181,7 +190,7 @@ impl Act {
     pub fn on(&self) -> Option<&On> {
         match &self.deed {
             Deed::Erase(on) | Deed::Restrict(on) | Deed::Unrestrict(on) | Deed::Retain(on) => Some(on),
-            Deed::Read { .. } | Deed::Restore { .. } => None,
+            Deed::Read { .. } | Deed::Restore { .. } | Deed::RotateKey { .. } => None,
         }
     }
 
@@ -212,6 +221,7 @@ fn deed(value: &Value) -> Result<Deed, RecordFault> {
             Deed::Read { command: text(value, "command")?.to_owned(), rows }
         }
         ActKind::Restore => Deed::Restore { leaves: number("leaves")?, before: number("before")? },
+        ActKind::RotateKey => Deed::RotateKey { key: text(value, "key")?.to_owned() },
     })
 }
 
@@ -371,6 +381,7 @@ mod tests {
             Deed::Read { command: "find".to_owned(), rows: Some(3) },
             Deed::Read { command: "export".to_owned(), rows: None },
             Deed::Restore { leaves: 3, before: 9 },
+            Deed::RotateKey { key: "consent-log/0+00000000+AA==".to_owned() },
         ] {
             let act = act(deed);
             assert_eq!(Act::parse(act.canonical().as_bytes()).expect("its own form"), act);

@@ -75,6 +75,7 @@ impl Writer {
         Ok(match &order.what {
             What::Read { command, rows } => none(Deed::Read { command: act::name(command), rows: *rows }),
             What::Restore { leaves, before } => none(Deed::Restore { leaves: *leaves, before: *before }),
+            What::RotateKey { key } => none(Deed::RotateKey { key: key.clone() }),
             What::Erase { whose, why, restricted } => {
                 let records = self.records(whose)?;
                 let held: Vec<u64> = records.iter().filter_map(|record| record.restricted).collect();
@@ -263,7 +264,7 @@ impl From<CommitError> for ReplayError {
 fn plan_on(deed: &Deed) -> Option<&On> {
     match deed {
         Deed::Erase(on) | Deed::Restrict(on) | Deed::Unrestrict(on) | Deed::Retain(on) => Some(on),
-        Deed::Read { .. } | Deed::Restore { .. } => None,
+        Deed::Read { .. } | Deed::Restore { .. } | Deed::RotateKey { .. } => None,
     }
 }
 

@@ -65,6 +65,11 @@ pub enum What {
         /// Leaves that the log was known to have before.
         before: u64,
     },
+    /// Put on record that the log goes on under a new key.
+    RotateKey {
+        /// Its public half.
+        key: String,
+    },
 }
 
 /// Whose records.

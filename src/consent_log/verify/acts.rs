@@ -71,7 +71,7 @@ impl Acts {
                     unlike.push(Unlike::Finding(index, "it lifts a restriction that no act set".to_owned()));
                 }
             }
-            Deed::Read { .. } | Deed::Restore { .. } => {}
+            Deed::Read { .. } | Deed::Restore { .. } | Deed::RotateKey { .. } => {}
         }
         unlike
     }

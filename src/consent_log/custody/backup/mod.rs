@@ -184,18 +184,26 @@ pub fn restore(from: &Path, data: &Path, how: &Restore) -> Result<Restored, LogE
     folder::flush(data)?;
     drop(lock);
     // Opening it carries the journal out.
-    let what = What::Restore { leaves, before: leaves + lost };
-    order(data, &Order { operator: how.operator.clone(), what, dry_run: false })?;
+    let put_on_record = |what| order(data, &Order { operator: how.operator.clone(), what, dry_run: false });
+    put_on_record(What::Restore { leaves, before: leaves + lost })?;
+    if let Some(key) = &key {
+        put_on_record(What::RotateKey { key: key.clone() })?;
+    }
     Ok(Restored { leaves, lost, key, aside })
 }
 
 /// Gives the log of a data folder a new key and with it a new name; older checkpoints stay valid with the old one.
-/// Not while a gate runs on the folder: it signs with the key that it started with. Returns the new public key.
-pub fn rotate_key(dir: &Path) -> Result<String, LogError> {
+/// Not while a gate runs on the folder: it signs with the key that it started with. The log says so itself, in the
+/// first leaf under the new key. Returns the new public key.
+pub fn rotate_key(dir: &Path, operator: &str) -> Result<String, LogError> {
     // Only where there is a log: a key alone is made at the first start.
     Reader::open(dir)?;
-    let _lock = folder::acquire(dir)?;
-    key::renew(dir).map(|verifier| verifier.to_string())
+    let lock = folder::acquire(dir)?;
+    let key = key::renew(dir)?.to_string();
+    drop(lock);
+    let what = What::RotateKey { key: key.clone() };
+    order(dir, &Order { operator: operator.to_owned(), what, dry_run: false })?;
+    Ok(key)
 }
 
 /// The manifest of a backup that is as it was written, and whose log verifies.

@@ -102,10 +102,10 @@ async fn a_restore_that_loses_entries_says_so_and_goes_on_under_another_name() {
     assert!(restored.aside.is_some_and(|aside| aside.join("checkpoint").exists()), "what was promised is kept");
     let found = verified(&log.place(), None);
     assert_eq!((found.findings.clone(), found.key.as_deref()), (vec![], Some(key.as_str())));
-    // Both logs have a checkpoint of seven entries now, under two names.
+    // Both logs went on behind six entries, under two names: this one with the acts of the restore and of its new key.
     let own = Reader::open(&log.place()).expect("a log").newest_checkpoint().expect("readable").expect("a checkpoint");
     let origin = |note: &str| note.lines().next().unwrap_or_default().to_owned();
-    assert_eq!(own.size, 7);
+    assert_eq!(own.size, 8);
     assert_ne!(
         (origin(&own.note), own.root),
         (origin(&late), Checkpoint::parse(&Note::parse(&late).expect("a note").text).expect("one").root)
@@ -178,7 +178,7 @@ async fn a_backup_that_was_changed_is_not_restored() {
 #[tokio::test]
 async fn a_backup_from_before_a_rotation_is_restored_under_the_keys_of_today() {
     let (log, told, _) = Log::backed_up().await;
-    let rotated = rotate_key(log.dir.path()).expect("a new key");
+    let rotated = rotate_key(log.dir.path(), "anna").expect("a new key");
     log.decide().await;
     let newest = log.checkpoint();
     fs::remove_file(log.dir.path().join(FILE)).expect("a log");
@@ -215,17 +215,19 @@ async fn what_was_written_ahead_for_a_lost_database_stays_out() {
     restore(&log.backup(), log.dir.path(), &Restore { accept_loss: true, ..how() }).unwrap_or_else(|error| panic!("{error}"));
     let verified = verified(log.dir.path(), None);
     assert_eq!(verified.findings, []);
-    assert_eq!(verified.leaves, told.leaves + 1, "the backup and the act that put it there");
+    assert_eq!(verified.leaves, told.leaves + 2, "the backup, and the acts that put it there and name its new key");
 }
 
 #[tokio::test]
 async fn a_rotated_key_signs_and_the_old_one_vouches_for_what_it_signed() {
-    let (log, ..) = Log::backed_up().await;
+    let (log, told, _) = Log::backed_up().await;
     let old = log.checkpoint();
     let open = ConsentLog::open(log.dir.path(), small()).expect("the log");
-    assert!(matches!(rotate_key(log.dir.path()), Err(LogError::InUse { .. })), "not while a gate signs");
+    assert!(matches!(rotate_key(log.dir.path(), "anna"), Err(LogError::InUse { .. })), "not while a gate signs");
     open.close().await;
-    let key = rotate_key(log.dir.path()).expect("a new key");
+    let key = rotate_key(log.dir.path(), "anna").expect("a new key");
+    let act = Reader::open(log.dir.path()).expect("a log").show(&told.leaves.to_string()).expect("a leaf").leaf.bytes;
+    assert!(act.contains(r#""act":"rotate_key""#) && act.contains(&key), "the log names its new key: {act}");
     log.decide().await;
     let found = verified(log.dir.path(), Some(&old));
     assert_eq!((found.findings, found.key), (vec![], Some(key.clone())));
@@ -235,5 +237,5 @@ async fn a_rotated_key_signs_and_the_old_one_vouches_for_what_it_signed() {
     Reader::open(log.dir.path()).expect("a log").bundle(&bundle, &Default::default(), &mut |_, _| {}).expect("a bundle");
     let script = std::process::Command::new("sh").arg(bundle.join("verify.sh")).args(["--key", &key]).output().expect("a shell");
     assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stdout));
-    assert!(matches!(rotate_key(&log.place()), Err(LogError::Missing { .. })));
+    assert!(matches!(rotate_key(&log.place(), "anna"), Err(LogError::Missing { .. })));
 }
