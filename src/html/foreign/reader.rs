@@ -67,7 +67,8 @@ pub(super) struct Tag {
     pub(super) attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-const SECTION: &[u8] = b"<![CDATA[";
+/// How a CDATA section begins.
+pub(super) const SECTION: &[u8] = b"<![CDATA[";
 
 impl Text {
     /// How the text of an HTML element of that name is read.
@@ -216,7 +217,7 @@ impl Reader {
     /// The tag at the beginning of `text`, whose name begins at `name`.
     fn tag(&mut self, text: &[u8], name: usize) -> Result<Option<Token>, GateError> {
         let at = self.at;
-        let length = text[name..].iter().position(|byte| is_space(*byte) || matches!(byte, b'/' | b'>'));
+        let length = text[name..].iter().position(|byte| ends_name(*byte));
         let lower: Box<[u8]> = text[name..][..length.unwrap_or(0)].to_ascii_lowercase().into();
         let decides = matches!(&*lower, b"font" | b"annotation-xml");
         let mut attributes = Vec::new();
@@ -253,8 +254,13 @@ fn named(text: &[u8], name: &str) -> Option<bool> {
     }
     match text.get(name.len()) {
         None => Some(false),
-        Some(&byte) => (is_space(byte) || matches!(byte, b'/' | b'>')).then_some(true),
+        Some(&byte) => ends_name(byte).then_some(true),
     }
+}
+
+/// Whether a tag's name is over before this byte.
+pub(super) fn ends_name(byte: u8) -> bool {
+    is_space(byte) || matches!(byte, b'/' | b'>')
 }
 
 fn is_space(byte: u8) -> bool {

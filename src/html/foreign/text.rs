@@ -1,9 +1,7 @@
 //! The text of scripts and styles in foreign content, where it is markup: references are read, sections opened, comments
 //! and tags leave nothing behind (HTML standard, 13.2.5 and 13.2.6.5).
 
-use super::reader::tag_end;
-
-const SECTION: &[u8] = b"<![CDATA[";
+use super::reader::{SECTION, ends_name, tag_end};
 
 /// What may be the text of an element with this markup in it: its own, which is what runs, and that with the elements
 /// in it. The same in both where there are none.
@@ -23,8 +21,7 @@ pub(in crate::html) fn texts(markup: &[u8]) -> [String; 2] {
             }
             [b'<', b'/', letter, ..] | [b'<', letter, ..] if letter.is_ascii_alphabetic() => {
                 let name_at = if rest[1] == b'/' { 2 } else { 1 };
-                let name_ends = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ' | b'/' | b'>');
-                let name_end = rest.iter().skip(name_at).position(name_ends).map(|length| name_at + length);
+                let name_end = rest.iter().skip(name_at).position(|byte| ends_name(*byte)).map(|length| name_at + length);
                 let end = name_end.and_then(|end| tag_end(rest, end, |_, _| {}));
                 let name = rest[name_at..name_end.unwrap_or(rest.len())].to_ascii_lowercase();
                 if name_at == 1 {
